@@ -1,0 +1,1 @@
+"""Experts and, with a key, the bounded Claude loop."""

@@ -1,0 +1,1 @@
+"""The da-agent-hub command, one module a sub-command."""

@@ -1,0 +1,142 @@
+"""hub.yaml and the environment, read into typed settings; every error names the file, the key and the fix."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
+
+
+class _Settings(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class DbtCloudSource(_Settings):
+    """A dbt Cloud account's Admin API, read only."""
+
+    type: Literal["dbt_cloud"]
+    host: str = "https://cloud.getdbt.com"
+    account_id: int
+    token: SecretStr
+    project_id: int | None = None
+    job_ids: list[int] = []
+
+
+class DbtCoreSource(_Settings):
+    """Artifacts of dbt Core: a ``target/`` directory, or a folder that holds one folder a run."""
+
+    type: Literal["dbt_core"]
+    path: Path
+
+
+DbtSource = Annotated[DbtCloudSource | DbtCoreSource, Field(discriminator="type")]
+
+
+class VerificationSettings(_Settings):
+    """Where patches are tried: the profile and target that the operator chose.
+
+    ``copy_database`` is a DuckDB file that each checkout gets a private copy of. ``environment`` names the variables
+    that dbt may see beside the built-in allow-list.
+    """
+
+    profiles_dir: Path | None = None
+    target: str | None = None
+    copy_database: Path | None = None
+    environment: list[str] = []
+    timeout_seconds: float = 600.0
+
+
+class FilterSettings(_Settings):
+    """Which failures become records; patterns are shell globs on node names."""
+
+    severity: Literal["error", "warn"] = "error"
+    include: list[str] = []
+    exclude: list[str] = []
+    tags: list[str] = []
+    exclude_tags: list[str] = []
+
+
+class PriorityRule(_Settings):
+    """The first rule whose conditions all hold decides; a rule without conditions always holds."""
+
+    priority: Literal["critical", "high", "medium", "low"]
+    environment: str | None = None
+    tag: str | None = None
+    has_exposure: bool | None = None
+    error_class: str | None = None
+
+
+class ProjectSettings(_Settings):
+    """One monitored dbt project."""
+
+    name: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
+    repo: str
+    source: DbtSource
+    dbt_directory: str = "."
+    branch: str | None = None
+    clone_url: str | None = None
+    environments: list[str] = []
+    mode: Literal["observe", "file", "investigate", "fix"] = "investigate"
+    filters: FilterSettings = FilterSettings()
+    priority_rules: list[PriorityRule] = []
+    owners: dict[str, str] = {}
+    verification: VerificationSettings = VerificationSettings()
+    lineage_prefix: list[str] = []
+
+
+class GitHubSettings(_Settings):
+    """One GitHub host: github.com, or an Enterprise server by its API base URL."""
+
+    host: str = "github.com"
+    base_url: str = "https://api.github.com"
+    token: SecretStr
+    trigger: str = "@claude"
+    bot_login: str | None = None
+
+
+class ClaudeSettings(_Settings):
+    """Claude; without a key the playbooks investigate."""
+
+    api_key: SecretStr | None = None
+    base_url: str | None = None
+    agents_dir: Path = Path(".claude/agents")
+
+
+class BudgetSettings(_Settings):
+    """Caps; reaching one is said in the thread."""
+
+    investigation_seconds: float = 600.0
+    investigation_usd: float = 2.0
+    day_usd: float = 50.0
+    attempts_per_event: int = 3
+
+
+class StateSettings(_Settings):
+    """Where the hub remembers: SQLite by default, Postgres by URL."""
+
+    url: SecretStr = SecretStr("sqlite:///.hub/hub.db")
+    artifacts_dir: Path = Path(".hub/artifacts")
+    checkouts_dir: Path = Path(".hub/checkouts")
+
+
+class ScheduleSettings(_Settings):
+    """How far back the hub reads at its first start, and when its day begins."""
+
+    history_days: int = Field(default=14, ge=1, le=366)
+    start_date: str = "2025-01-01"
+    run_poll_seconds: int = 60
+    issue_poll_seconds: int = 30
+    inbox_poll_seconds: int = 5
+    lineage_max_nodes: int = 2000
+
+
+class HubSettings(_Settings):
+    """The whole of hub.yaml."""
+
+    projects: list[ProjectSettings]
+    github: list[GitHubSettings]
+    claude: ClaudeSettings = ClaudeSettings()
+    state: StateSettings = StateSettings()
+    budgets: BudgetSettings = BudgetSettings()
+    schedule: ScheduleSettings = ScheduleSettings()

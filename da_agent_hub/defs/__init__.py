@@ -1,0 +1,1 @@
+"""Dagster definitions, thin: a body gathers, calls one stage and returns with metadata."""

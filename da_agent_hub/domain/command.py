@@ -1,0 +1,60 @@
+"""A permitted person's instruction in an issue, and the inbox events that carry it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import Enum
+
+
+class EventKind(str, Enum):
+    """What moved an issue."""
+
+    FILED = "filed"
+    COMMENT = "comment"
+    LABELED = "labeled"
+    ASSIGNED = "assigned"
+    CLOSED = "closed"
+    REOPENED = "reopened"
+    MERGED = "merged"
+
+
+@dataclass(frozen=True)
+class InboxEvent:
+    """One thing that happened to an issue; ``event_id`` is unique for ever, so that seeing it twice changes nothing.
+
+    ``subject`` is the label, the assignee or the comment's id; ``text`` the comment's body; ``body_hash`` the SHA-256
+    of that body, by which a later edit is noticed.
+    """
+
+    event_id: str
+    issue_key: str
+    kind: EventKind
+    actor: str
+    happened_at: datetime
+    subject: str = ""
+    text: str = ""
+    body_hash: str = ""
+    detail: dict[str, str] = field(default_factory=dict)
+
+
+class Intent(str, Enum):
+    """What a command asks for."""
+
+    CREATE_PR = "create_pr"
+    INVESTIGATE = "investigate"
+    EXPLAIN = "explain"
+    CONVERSE = "converse"
+    RETRY = "retry"
+    STOP = "stop"
+    FALSE_POSITIVE = "false_positive"
+    HELP = "help"
+
+
+@dataclass(frozen=True)
+class Command:
+    """An intent with the words that carried it; ``expert`` is set by ``use the snowflake-expert``."""
+
+    intent: Intent
+    text: str = ""
+    expert: str | None = None

@@ -1,0 +1,88 @@
+"""The lasting memory of one cause of failures."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import Enum
+
+from .dbt import Owner
+from .failure import Failure
+
+
+class Category(str, Enum):
+    """Who or what must act."""
+
+    TRANSIENT = "transient_failure"
+    CODE_FIX = "code_fix_required"
+    DATA_QUALITY = "data_quality_issue"
+    INFRASTRUCTURE = "infrastructure_issue"
+    FALSE_POSITIVE = "false_positive"
+
+
+class Priority(str, Enum):
+    """How soon."""
+
+    CRITICAL = "critical"
+    HIGH = "high"
+    MEDIUM = "medium"
+    LOW = "low"
+
+
+class RecordState(str, Enum):
+    """Whether the failing nodes still fail, as far as runs that ran them tell."""
+
+    OPEN = "open"
+    RECOVERING = "recovering"
+    RECOVERED = "recovered"
+
+
+@dataclass(frozen=True)
+class Sighting:
+    """The runs between which a record was seen good or bad: ``git_sha`` may be unknown."""
+
+    run_id: str
+    run_url: str
+    at: datetime
+    git_sha: str | None = None
+
+
+@dataclass(frozen=True)
+class ErrorRecord:
+    """Everything the hub knows of one cause, as a pure function of the runs seen so far.
+
+    ``latest`` is the newest failure of the record's own node; ``members`` are unique ids of nodes that failed from the
+    same cause; ``skipped`` were never run because of it. ``good_runs`` counts runs, since the last failure, that really
+    ran the node and were good. ``rule`` names the rule that decided category and class; ``confidence`` is 0 to 1.
+    """
+
+    fingerprint: str
+    project: str
+    environment: str
+    node: str | None
+    title: str
+    error_class: str
+    category: Category
+    priority: Priority
+    latest: Failure
+    first_seen: datetime
+    last_seen: datetime
+    occurrences: int
+    state: RecordState
+    good_runs: int = 0
+    episode: int = 1
+    last_good: Sighting | None = None
+    first_bad: Sighting | None = None
+    recovered: Sighting | None = None
+    code_changed_since: bool = False
+    flaky_evidence: str | None = None
+    members: tuple[str, ...] = ()
+    skipped: tuple[str, ...] = ()
+    downstream: tuple[str, ...] = ()
+    exposures: tuple[str, ...] = ()
+    owner: Owner | None = None
+    tags: tuple[str, ...] = ()
+    complexity: int = 3
+    confidence: float = 0.5
+    rule: str = ""
+    priority_reason: str = ""

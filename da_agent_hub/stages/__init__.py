@@ -1,0 +1,1 @@
+"""What happens, one module a stage; no Dagster here."""
