@@ -1,0 +1,17 @@
+"""What every test shares: a skip for a missing tool is said aloud, and where all tools must be there it is a failure."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]):  # type: ignore[no-untyped-def]
+    """Turn a skip into a failure where ``DA_AGENT_HUB_NO_SKIPS`` is set, as in continuous integration."""
+    outcome = yield
+    report = outcome.get_result()
+    if report.skipped and os.environ.get("DA_AGENT_HUB_NO_SKIPS") and not hasattr(report, "wasxfail"):
+        report.outcome = "failed"
+        report.longrepr = f"{item.nodeid} was skipped where no test may be: {report.longrepr}"
