@@ -1,0 +1,94 @@
+"""Hidden machine-readable comments: what the hub wrote, for which cause, readable again with an empty store."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from typing import Any
+from urllib.parse import quote
+
+_MARKER = re.compile(r"<!-- da-agent-hub:record=(?P<json>\{[^\n<>]*\}) -->")
+_NAME = "da-agent-hub"
+
+
+def key_marker(key: str) -> str:
+    """The hidden HTML comment that names why a comment was posted; the key may hold any text."""
+    return f"<!-- {_NAME}:key={_quoted(key)} -->"
+
+
+def has_key(body: str, key: str) -> bool:
+    """Whether a body carries the marker of this very key. Ask it only of bodies that the hub itself wrote."""
+    return key_marker(key) in body
+
+
+def is_marked(body: str) -> bool:
+    """Whether a body carries any marker of the hub."""
+    return f"<!-- {_NAME}:" in body
+
+
+@dataclass(frozen=True)
+class RecordMarker:
+    """What an issue's body remembers of its record; ``as_of`` is the moment up to which runs had been read."""
+
+    fingerprint: str
+    project: str
+    environment: str
+    category: str
+    priority: str
+    state: str
+    episode: int
+    occurrences: int
+    first_seen: datetime
+    last_seen: datetime
+    as_of: datetime
+
+    def __str__(self) -> str:
+        values = {
+            name: value.astimezone(timezone.utc).isoformat() if isinstance(value, datetime) else value
+            for name, value in vars(self).items()
+        }
+        text = json.dumps(values, sort_keys=True, separators=(",", ":"))
+        # Such signs stand only inside JSON strings; escaped there, no text can end this comment or open another.
+        for sign, escaped in (("<", r"\u003c"), (">", r"\u003e"), ("&", r"\u0026"), ("--", r"-\u002d")):
+            text = text.replace(sign, escaped)
+        return f"<!-- {_NAME}:record={text} -->"
+
+    @classmethod
+    def read(cls, body: str) -> RecordMarker | None:
+        """The last marker of a body that can be read, or None. Trust it only in a body that the hub itself wrote."""
+        read = (_record_marker(found) for found in reversed(_MARKER.findall(body)))
+        return next((marker for marker in read if marker), None)
+
+
+def _record_marker(text: str) -> RecordMarker | None:
+    try:
+        values = json.loads(text)
+        return RecordMarker(
+            fingerprint=str(values["fingerprint"]),
+            project=str(values["project"]),
+            environment=str(values["environment"]),
+            category=str(values["category"]),
+            priority=str(values["priority"]),
+            state=str(values["state"]),
+            episode=int(values["episode"]),
+            occurrences=int(values["occurrences"]),
+            first_seen=_moment(values["first_seen"]),
+            last_seen=_moment(values["last_seen"]),
+            as_of=_moment(values["as_of"]),
+        )
+    except (ValueError, KeyError, TypeError, OverflowError):
+        return None
+
+
+def _moment(text: Any) -> datetime:
+    moment = datetime.fromisoformat(text)
+    if moment.tzinfo is None:
+        raise ValueError(f"{text!r} has no time zone")
+    return moment.astimezone(timezone.utc)
+
+
+def _quoted(key: str) -> str:
+    # quote leaves - . _ ~ alone; two dashes in a row could end the comment
+    return quote(key, safe=":/#@,").replace("-", "%2D")
