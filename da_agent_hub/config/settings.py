@@ -1,11 +1,11 @@
-"""hub.yaml and the environment, read into typed settings; every error names the file, the key and the fix."""
+"""The whole of hub.yaml as types."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 
 
 class _Settings(BaseModel):
@@ -44,7 +44,7 @@ class VerificationSettings(_Settings):
     target: str | None = None
     copy_database: Path | None = None
     environment: list[str] = []
-    timeout_seconds: float = 600.0
+    timeout_seconds: float = Field(default=600.0, gt=0)
 
 
 class FilterSettings(_Settings):
@@ -102,14 +102,19 @@ class ClaudeSettings(_Settings):
     base_url: str | None = None
     agents_dir: Path = Path(".claude/agents")
 
+    @field_validator("api_key", mode="before")
+    @classmethod
+    def _empty_is_none(cls, value: object) -> object:
+        return None if value == "" else value  # so that ${ANTHROPIC_API_KEY:-} means "where there is one"
+
 
 class BudgetSettings(_Settings):
     """Caps; reaching one is said in the thread."""
 
-    investigation_seconds: float = 600.0
-    investigation_usd: float = 2.0
-    day_usd: float = 50.0
-    attempts_per_event: int = 3
+    investigation_seconds: float = Field(default=600.0, gt=0)
+    investigation_usd: float = Field(default=2.0, ge=0)
+    day_usd: float = Field(default=50.0, ge=0)
+    attempts_per_event: int = Field(default=3, ge=1)
 
 
 class StateSettings(_Settings):
@@ -125,10 +130,10 @@ class ScheduleSettings(_Settings):
 
     history_days: int = Field(default=14, ge=1, le=366)
     start_date: str = "2025-01-01"
-    run_poll_seconds: int = 60
-    issue_poll_seconds: int = 30
-    inbox_poll_seconds: int = 5
-    lineage_max_nodes: int = 2000
+    run_poll_seconds: int = Field(default=60, ge=1)
+    issue_poll_seconds: int = Field(default=30, ge=1)
+    inbox_poll_seconds: int = Field(default=5, ge=1)
+    lineage_max_nodes: int = Field(default=2000, ge=0)
 
 
 class HubSettings(_Settings):

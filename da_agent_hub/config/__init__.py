@@ -1,0 +1,38 @@
+"""hub.yaml and the environment, read into typed settings; every error names the file, the key and the fix."""
+
+from .loading import CONFIG_VARIABLE, SettingsError, discover, load_settings
+from .settings import (
+    BudgetSettings,
+    ClaudeSettings,
+    DbtCloudSource,
+    DbtCoreSource,
+    DbtSource,
+    FilterSettings,
+    GitHubSettings,
+    HubSettings,
+    PriorityRule,
+    ProjectSettings,
+    ScheduleSettings,
+    StateSettings,
+    VerificationSettings,
+)
+
+__all__ = [
+    "CONFIG_VARIABLE",
+    "BudgetSettings",
+    "ClaudeSettings",
+    "DbtCloudSource",
+    "DbtCoreSource",
+    "DbtSource",
+    "FilterSettings",
+    "GitHubSettings",
+    "HubSettings",
+    "PriorityRule",
+    "ProjectSettings",
+    "ScheduleSettings",
+    "SettingsError",
+    "StateSettings",
+    "VerificationSettings",
+    "discover",
+    "load_settings",
+]
