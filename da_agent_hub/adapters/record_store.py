@@ -1,0 +1,493 @@
+"""The hub's memory on SQLite or Postgres; every method is one transaction and safe to repeat."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, TypeVar
+
+import msgspec
+from sqlalchemy import Connection, Engine, Table, delete, func, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+
+from ..domain.command import InboxEvent
+from ..domain.dbt import DbtRun, GraphNode, ProjectGraph
+from ..domain.error_record import ErrorRecord
+from ..domain.fix_proposal import FixProposal
+from ..domain.investigation import Investigation
+from . import record_tables as tables
+from .record_engine import (
+    RecordStoreError,
+    StoreTooNewError,
+    StoreUnreachableError,
+    StoreUnreadableError,
+    named_errors,
+    open_engine,
+    writing,
+)
+
+__all__ = [
+    "LineageNode",
+    "RecordStoreError",
+    "SqlRecordStore",
+    "StoreTooNewError",
+    "StoreUnreachableError",
+    "StoreUnreadableError",
+    "open_record_store",
+]
+
+T = TypeVar("T")
+LINEAGE_TYPES = frozenset({"model", "seed", "snapshot", "source"})
+
+
+@dataclass(frozen=True)
+class LineageNode:
+    """What the Dagster lineage shows of one dbt node: ``depends_on`` holds unique ids; ``description`` is capped."""
+
+    unique_id: str
+    name: str
+    resource_type: str
+    depends_on: tuple[str, ...] = ()
+    group: str | None = None
+    description: str = ""
+    asset_key: tuple[str, ...] = ()
+
+
+def open_record_store(url: str) -> SqlRecordStore:
+    """Open (and where needed create or migrate) the store behind ``sqlite:///...`` or ``postgresql://...``.
+
+    Raises:
+        RecordStoreError: what is wrong with it, and what to do.
+    """
+    return SqlRecordStore(open_engine(url))
+
+
+class SqlRecordStore:
+    """``RecordStore`` over SQLAlchemy Core."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._writing = writing(engine)
+        self._insert = postgresql.insert if engine.dialect.name == "postgresql" else sqlite.insert
+
+    def close(self) -> None:
+        """Give the connections back."""
+        self._engine.dispose()
+
+    # what dbt said
+    def remember_run(self, run: DbtRun) -> None:
+        """Keep a run with all its results; the same run twice changes nothing but a repaired ``unread``."""
+        row = {
+            "project": run.project,
+            "run_id": run.run_id,
+            "finished_at": run.finished_at,
+            "status": run.status,
+            "unread": len(run.unread),
+            "payload": _pack(run),
+        }
+        added = self._insert(tables.dbt_runs).values(row)
+        with self._write() as connection:
+            connection.execute(
+                added.on_conflict_do_update(
+                    index_elements=["project", "run_id"],
+                    set_=row,
+                    where=tables.dbt_runs.c.unread > added.excluded.unread,
+                )
+            )
+
+    def known_run_ids(self, project: str, since: datetime) -> frozenset[str]:
+        """Runs that were read, by finish time."""
+        runs = tables.dbt_runs.c
+        return frozenset(self._all(select(runs.run_id).where(runs.project == project, runs.finished_at >= since)))
+
+    def runs(self, project: str, since: datetime | None = None, until: datetime | None = None) -> Sequence[DbtRun]:
+        """Kept runs with results, by finish time, oldest first; ``[since, until)``."""
+        runs = tables.dbt_runs.c
+        query = select(runs.payload).where(runs.project == project).order_by(runs.finished_at, runs.run_id)
+        if since is not None:
+            query = query.where(runs.finished_at >= since)
+        if until is not None:
+            query = query.where(runs.finished_at < until)
+        return [_unpack(payload, DbtRun) for payload in self._all(query)]
+
+    def save_graph(self, project: str, run_id: str, as_of: datetime, graph: ProjectGraph) -> None:
+        """Keep a project's lineage, the newest of a day, and of the newest also what the Dagster lineage shows."""
+        lineage = [_lineage_node(node) for node in graph.nodes.values() if node.resource_type in LINEAGE_TYPES]
+        day = as_of.strftime("%Y-%m-%d")
+        row = {"project": project, "day": day, "run_id": run_id, "as_of": as_of, "payload": _pack(graph)}
+        shown = {"project": project, "as_of": as_of, "nodes": len(lineage), "payload": _pack(lineage)}
+        with self._write() as connection:
+            for table, values, key in (
+                (tables.dbt_graphs, row, ["project", "day"]),
+                (tables.dbt_lineage, shown, ["project"]),
+            ):
+                added = self._insert(table).values(values)
+                connection.execute(
+                    added.on_conflict_do_update(
+                        index_elements=key, set_=values, where=table.c.as_of <= added.excluded.as_of
+                    )
+                )
+
+    def latest_graph(self, project: str, until: datetime | None = None) -> ProjectGraph | None:
+        """The newest kept lineage."""
+        graphs = tables.dbt_graphs.c
+        query = select(graphs.payload).where(graphs.project == project).order_by(graphs.as_of.desc()).limit(1)
+        if until is not None:
+            query = query.where(graphs.as_of < until)
+        payload = self._one(query)
+        return None if payload is None else _unpack(payload, ProjectGraph)
+
+    def lineage(self, max_nodes: int) -> Mapping[str, Callable[[], Sequence[LineageNode]]]:
+        """Each project's newest lineage, where it has at most so many nodes; decoded when called, and may then raise."""
+        shown = tables.dbt_lineage.c
+        rows = self._rows(select(shown.project, shown.payload).where(shown.nodes <= max_nodes))
+        return {project: _decoder(payload) for project, payload in rows}
+
+    # error records
+    def save_records(self, project: str, records: Sequence[ErrorRecord]) -> None:
+        """Replace the project's records by these: records are a function of the runs seen."""
+        rows = [
+            {
+                "fingerprint": record.fingerprint,
+                "project": project,
+                "position": position,
+                "state": record.state.value,
+                "payload": _json(record),
+            }
+            for position, record in enumerate(records)
+        ]
+        with self._write() as connection:
+            connection.execute(delete(tables.error_records).where(tables.error_records.c.project == project))
+            if rows:
+                connection.execute(tables.error_records.insert(), rows)
+
+    def records(self, project: str | None = None) -> Sequence[ErrorRecord]:
+        """All records, or one project's."""
+        kept = tables.error_records.c
+        query = select(kept.payload).order_by(kept.project, kept.position)
+        if project is not None:
+            query = query.where(kept.project == project)
+        return [msgspec.json.decode(payload, type=ErrorRecord) for payload in self._all(query)]
+
+    def record(self, fingerprint: str) -> ErrorRecord | None:
+        """One record."""
+        kept = tables.error_records.c
+        payload = self._one(select(kept.payload).where(kept.fingerprint == fingerprint))
+        return None if payload is None else msgspec.json.decode(payload, type=ErrorRecord)
+
+    # the way to GitHub
+    def link_issue(self, fingerprint: str, issue_key: str) -> None:
+        """Remember the newest issue of a record."""
+        row = {"fingerprint": fingerprint, "issue_key": issue_key}
+        with self._write() as connection:
+            self._put(connection, tables.issue_links, row, key=["issue_key"])
+
+    def issue_of(self, fingerprint: str) -> str | None:
+        """The newest issue key of a record."""
+        links = tables.issue_links.c
+        query = select(links.issue_key).where(links.fingerprint == fingerprint).order_by(links.seq.desc()).limit(1)
+        return self._one(query)  # type: ignore[no-any-return]
+
+    def record_of(self, issue_key: str) -> ErrorRecord | None:
+        """The record that an issue was filed for."""
+        kept, links = tables.error_records.c, tables.issue_links.c
+        payload = self._one(
+            select(kept.payload)
+            .join_from(tables.issue_links, tables.error_records, links.fingerprint == kept.fingerprint)
+            .where(links.issue_key == issue_key)
+        )
+        return None if payload is None else msgspec.json.decode(payload, type=ErrorRecord)
+
+    def filed_until(self, project: str) -> datetime | None:
+        """Up to when the project's records were filed as issues."""
+        marks = tables.filed_marks.c
+        return self._one(select(marks.until).where(marks.project == project))  # type: ignore[no-any-return]
+
+    def set_filed_until(self, project: str, until: datetime) -> None:
+        """Move that mark; it never moves back."""
+        added = self._insert(tables.filed_marks).values(project=project, until=until)
+        forward = tables.filed_marks.c.until < added.excluded.until
+        with self._write() as connection:
+            connection.execute(
+                added.on_conflict_do_update(index_elements=["project"], set_={"until": until}, where=forward)
+            )
+
+    # inbox
+    def add_events(self, events: Iterable[InboxEvent]) -> int:
+        """Append those not yet there; returns how many were new."""
+        rows = [
+            {
+                "event_id": event.event_id,
+                "issue_key": event.issue_key,
+                "kind": event.kind.value,
+                "happened_at": event.happened_at,
+                "payload": _json(event),
+                "failures": 0,
+                "finished": False,
+            }
+            for event in events
+        ]
+        with self._write() as connection:
+            return sum(
+                connection.execute(
+                    self._insert(tables.inbox_events).values(row).on_conflict_do_nothing(index_elements=["event_id"])
+                ).rowcount
+                for row in rows
+            )
+
+    def pending_events(self, issue_key: str) -> Sequence[InboxEvent]:
+        """What waits for an issue, in order of happening."""
+        inbox = tables.inbox_events.c
+        query = (
+            select(inbox.payload)
+            .where(inbox.finished.is_(False), inbox.issue_key == issue_key)
+            .order_by(inbox.happened_at, inbox.seq)
+        )
+        return [msgspec.json.decode(payload, type=InboxEvent) for payload in self._all(query)]
+
+    def pending_issues(self) -> Sequence[str]:
+        """Issue keys with something waiting, oldest first."""
+        inbox = tables.inbox_events.c
+        return self._all(
+            select(inbox.issue_key)
+            .where(inbox.finished.is_(False))
+            .group_by(inbox.issue_key)
+            .order_by(func.min(inbox.happened_at), func.min(inbox.seq))
+        )
+
+    def finish_event(self, event_id: str, outcome: str) -> None:
+        """Mark an event as dealt with and how; the first outcome stays."""
+        inbox = tables.inbox_events
+        waiting = (inbox.c.event_id == event_id) & inbox.c.finished.is_(False)
+        with self._write() as connection:
+            connection.execute(update(inbox).where(waiting).values(finished=True, outcome=outcome))
+
+    def plan_of(self, event_id: str) -> dict[str, Any] | None:
+        """What was decided to do about an event, or None where nothing was decided yet."""
+        plan = self._one(select(tables.inbox_events.c.plan).where(tables.inbox_events.c.event_id == event_id))
+        return None if plan is None else msgspec.json.decode(plan, type=dict[str, Any])
+
+    def save_plan(self, event_id: str, plan: Mapping[str, Any]) -> None:
+        """Keep what was decided; the first decision stays, so that a repeat does the same."""
+        inbox = tables.inbox_events
+        undecided = (inbox.c.event_id == event_id) & inbox.c.plan.is_(None)
+        with self._write() as connection:
+            connection.execute(update(inbox).where(undecided).values(plan=_json(dict(plan))))
+
+    def note_event_failure(self, event_id: str) -> int:
+        """Count that dealing with an event raised; returns how often it did."""
+        inbox = tables.inbox_events
+        this = inbox.c.event_id == event_id
+        with self._write() as connection:
+            connection.execute(update(inbox).where(this).values(failures=inbox.c.failures + 1))
+            return connection.execute(select(inbox.c.failures).where(this)).scalar() or 0
+
+    def event_outcomes(self, issue_key: str) -> Mapping[str, str | None]:
+        """Every event of an issue, in order of happening: its id to its outcome, None while it waits."""
+        inbox = tables.inbox_events.c
+        query = (
+            select(inbox.event_id, inbox.outcome)
+            .where(inbox.issue_key == issue_key)
+            .order_by(inbox.happened_at, inbox.seq)
+        )
+        return dict(self._rows(query))
+
+    def request_stop(self, issue_key: str) -> None:
+        """Raise the flag that a working investigation reads at each step."""
+        with self._write() as connection:
+            connection.execute(self._insert(tables.stop_flags).values(issue_key=issue_key).on_conflict_do_nothing())
+
+    def stop_requested(self, issue_key: str) -> bool:
+        """Whether that flag is up."""
+        flags = tables.stop_flags.c
+        return self._one(select(flags.issue_key).where(flags.issue_key == issue_key)) is not None
+
+    def clear_stop(self, issue_key: str) -> None:
+        """Lower it."""
+        with self._write() as connection:
+            connection.execute(delete(tables.stop_flags).where(tables.stop_flags.c.issue_key == issue_key))
+
+    # leases
+    def acquire_lease(self, scope: str, holder: str, now: datetime, seconds: float) -> bool:
+        """Take or renew a scope; False where somebody else holds it and it has not expired."""
+        held = tables.leases.c
+        until = now.timestamp() + seconds
+        expires_at = datetime.fromtimestamp(until, tz=now.tzinfo)
+        free = (held.holder == holder) | (held.expires_at <= now)
+        taken = self._insert(tables.leases).values(scope=scope, holder=holder, expires_at=expires_at)
+        with self._write() as connection:
+            result = connection.execute(
+                taken.on_conflict_do_update(
+                    index_elements=["scope"], set_={"holder": holder, "expires_at": expires_at}, where=free
+                )
+            )
+            return result.rowcount == 1
+
+    def release_lease(self, scope: str, holder: str) -> None:
+        """Give a scope back; somebody else's lease is left alone."""
+        held = tables.leases
+        with self._write() as connection:
+            connection.execute(delete(held).where(held.c.scope == scope, held.c.holder == holder))
+
+    def leases(self) -> Mapping[str, tuple[str, datetime]]:
+        """Scope to (holder, expiry)."""
+        held = tables.leases.c
+        rows = self._rows(select(held.scope, held.holder, held.expires_at))
+        return {scope: (holder, expires_at) for scope, holder, expires_at in rows}
+
+    # runs asked of Dagster
+    def note_request(self, scope: str, now: datetime) -> int:
+        """Count and remember that a run was requested; the count never starts again, so that run keys never repeat."""
+        asked = tables.run_requests
+        first = self._insert(asked).values(scope=scope, attempts=1, cleared_attempts=0, requested_at=now)
+        with self._write() as connection:
+            connection.execute(
+                first.on_conflict_do_update(
+                    index_elements=["scope"], set_={"attempts": asked.c.attempts + 1, "requested_at": now}
+                )
+            )
+            return int(connection.execute(select(asked.c.attempts).where(asked.c.scope == scope)).scalar_one())
+
+    def last_request(self, scope: str) -> tuple[int, datetime] | None:
+        """The newest attempt and when it was asked for; None where nothing was asked since the work was last done."""
+        asked = tables.run_requests.c
+        query = select(asked.attempts, asked.requested_at).where(
+            asked.scope == scope, asked.attempts > asked.cleared_attempts
+        )
+        return next(iter(self._rows(query)), None)
+
+    def attempts(self, scope: str) -> int:
+        """How many runs were requested since the work was last done."""
+        asked = tables.run_requests.c
+        return self._one(select(asked.attempts - asked.cleared_attempts).where(asked.scope == scope)) or 0
+
+    def clear_requests(self, scope: str) -> None:
+        """The work is done: nothing is in flight any more, and the next request gets a number not used before."""
+        asked = tables.run_requests
+        with self._write() as connection:
+            connection.execute(update(asked).where(asked.c.scope == scope).values(cleared_attempts=asked.c.attempts))
+
+    # investigations and fixes
+    def save_investigation(self, issue_key: str, key: str, investigation: Investigation) -> None:
+        """Keep; ``key`` names what asked for it (an event id), so that a repeat replaces itself."""
+        row = {
+            "issue_key": issue_key,
+            "key": key,
+            "investigator": investigation.investigator,
+            "cost_usd": investigation.cost_usd,
+            "started_at": investigation.started_at,
+            "payload": _pack(investigation),
+        }
+        with self._write() as connection:
+            self._put(connection, tables.investigations, row, key=["issue_key", "key"])
+
+    def investigations(self, issue_key: str) -> Sequence[Investigation]:
+        """Oldest first."""
+        kept = tables.investigations.c
+        query = select(kept.payload).where(kept.issue_key == issue_key).order_by(kept.seq)
+        return [_unpack(payload, Investigation) for payload in self._all(query)]
+
+    def investigation_for(self, issue_key: str, key: str) -> Investigation | None:
+        """The one that an event asked for."""
+        kept = tables.investigations.c
+        payload = self._one(select(kept.payload).where(kept.issue_key == issue_key, kept.key == key))
+        return None if payload is None else _unpack(payload, Investigation)
+
+    def save_fix(self, issue_key: str, key: str, fix: FixProposal) -> None:
+        """Keep; as for investigations."""
+        row = {
+            "issue_key": issue_key,
+            "key": key,
+            "outcome": fix.outcome.value,
+            "pull_request": fix.pull_request,
+            "payload": _pack(fix),
+        }
+        with self._write() as connection:
+            self._put(connection, tables.fixes, row, key=["issue_key", "key"])
+
+    def fixes(self, issue_key: str) -> Sequence[FixProposal]:
+        """Oldest first."""
+        kept = tables.fixes.c
+        query = select(kept.payload).where(kept.issue_key == issue_key).order_by(kept.seq)
+        return [_unpack(payload, FixProposal) for payload in self._all(query)]
+
+    def fix_for(self, issue_key: str, key: str) -> FixProposal | None:
+        """The one that an event asked for."""
+        kept = tables.fixes.c
+        payload = self._one(select(kept.payload).where(kept.issue_key == issue_key, kept.key == key))
+        return None if payload is None else _unpack(payload, FixProposal)
+
+    def issue_of_pull_request(self, pull_request_key: str) -> str | None:
+        """The issue whose fix a pull request is."""
+        kept = tables.fixes.c
+        query = select(kept.issue_key).where(kept.pull_request == pull_request_key).order_by(kept.seq.desc()).limit(1)
+        return self._one(query)  # type: ignore[no-any-return]
+
+    # the rest
+    def cursor(self, name: str) -> dict[str, Any]:
+        """A poller's place; empty at first."""
+        value = self._one(select(tables.cursors.c.value).where(tables.cursors.c.name == name))
+        return {} if value is None else msgspec.json.decode(value, type=dict[str, Any])
+
+    def set_cursor(self, name: str, value: Mapping[str, Any]) -> None:
+        """Move it."""
+        with self._write() as connection:
+            self._put(connection, tables.cursors, {"name": name, "value": _json(dict(value))}, key=["name"])
+
+    @contextmanager
+    def _read(self) -> Iterator[Connection]:
+        with named_errors(self._engine.url), self._engine.connect() as connection:
+            yield connection
+
+    @contextmanager
+    def _write(self) -> Iterator[Connection]:
+        with named_errors(self._engine.url), self._writing.begin() as connection:
+            yield connection
+
+    def _rows(self, query: Any) -> list[Any]:
+        with self._read() as connection:
+            return [tuple(row) for row in connection.execute(query)]
+
+    def _all(self, query: Any) -> list[Any]:
+        with self._read() as connection:
+            return list(connection.execute(query).scalars())
+
+    def _one(self, query: Any) -> Any:
+        with self._read() as connection:
+            return connection.execute(query).scalar()
+
+    def _put(self, connection: Connection, table: Table, row: Mapping[str, Any], *, key: list[str]) -> None:
+        connection.execute(self._insert(table).values(row).on_conflict_do_update(index_elements=key, set_=dict(row)))
+
+
+def _json(value: Any) -> str:
+    return msgspec.json.encode(value).decode()
+
+
+def _pack(value: Any) -> bytes:
+    return zlib.compress(msgspec.json.encode(value), level=3)
+
+
+def _unpack(payload: bytes, shape: type[T]) -> T:
+    return msgspec.json.decode(zlib.decompress(payload), type=shape)
+
+
+def _decoder(payload: bytes) -> Callable[[], Sequence[LineageNode]]:
+    return lambda: msgspec.json.decode(zlib.decompress(payload), type=list[LineageNode])
+
+
+def _lineage_node(node: GraphNode) -> LineageNode:
+    dagster = node.meta.get("dagster")
+    chosen = dagster.get("asset_key") if isinstance(dagster, Mapping) else None
+    return LineageNode(
+        unique_id=node.unique_id,
+        name=node.name,
+        resource_type=node.resource_type,
+        depends_on=node.depends_on,
+        group=node.group,
+        description=node.description[:500],
+        asset_key=tuple(map(str, chosen)) if isinstance(chosen, list) else (),
+    )
