@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Protocol
@@ -236,7 +236,10 @@ class RecordStore(Protocol):
 
 @dataclass(frozen=True)
 class DbtResult:
-    """One dbt command in a workbench: ``statuses`` maps unique ids to dbt's status; ``log`` is capped."""
+    """One dbt command in a workbench: ``statuses`` maps unique ids to dbt's status; ``log`` is capped.
+
+    ``compiled`` holds the SQL that dbt made of each node it ran, by unique id.
+    """
 
     command: str
     ok: bool
@@ -245,6 +248,7 @@ class DbtResult:
     log: str
     seconds: float
     timed_out: bool = False
+    compiled: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
