@@ -73,9 +73,12 @@ def named_errors(url: URL) -> Iterator[None]:
     """Turn a broken or unreachable database into an error that names it; every other error passes unchanged."""
     try:
         yield
-    except (OperationalError, PoolTimeoutError) as error:
+    except PoolTimeoutError as error:
         raise StoreUnreachableError(_unreachable(url, _reason(error))) from error
-    except ProgrammingError as error:
+    except (OperationalError, ProgrammingError) as error:
+        # SQLite says "no such table" with the error class that Postgres keeps for what cannot be reached.
+        if isinstance(error, OperationalError) and "no such" not in str(error.orig):
+            raise StoreUnreachableError(_unreachable(url, _reason(error))) from error
         raise StoreUnreadableError(
             f"the hub's state in {_shown(url)} has another shape than expected ({_reason(error)}): it is half migrated "
             "or was changed by hand. Restore it from a backup, or give state.url an empty database: the hub reads dbt "

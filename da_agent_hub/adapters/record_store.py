@@ -230,13 +230,18 @@ class SqlRecordStore:
             }
             for event in events
         ]
+        inbox = tables.inbox_events
         with self._write() as connection:
-            return sum(
+            added = [
                 connection.execute(
-                    self._insert(tables.inbox_events).values(row).on_conflict_do_nothing(index_elements=["event_id"])
-                ).rowcount
+                    self._insert(inbox)
+                    .values(row)
+                    .on_conflict_do_nothing(index_elements=["event_id"])
+                    .returning(inbox.c.seq)
+                ).first()
                 for row in rows
-            )
+            ]
+        return sum(row is not None for row in added)
 
     def pending_events(self, issue_key: str) -> Sequence[InboxEvent]:
         """What waits for an issue, in order of happening."""
@@ -319,12 +324,12 @@ class SqlRecordStore:
         free = (held.holder == holder) | (held.expires_at <= now)
         taken = self._insert(tables.leases).values(scope=scope, holder=holder, expires_at=expires_at)
         with self._write() as connection:
-            result = connection.execute(
+            row = connection.execute(
                 taken.on_conflict_do_update(
                     index_elements=["scope"], set_={"holder": holder, "expires_at": expires_at}, where=free
-                )
-            )
-            return result.rowcount == 1
+                ).returning(held.scope)
+            ).first()
+        return row is not None
 
     def release_lease(self, scope: str, holder: str) -> None:
         """Give a scope back; somebody else's lease is left alone."""
