@@ -181,6 +181,21 @@ class RecordStore(Protocol):
     def finish_event(self, event_id: str, outcome: str) -> None:
         """Mark an event as dealt with and how."""
 
+    def plan_of(self, event_id: str) -> dict[str, Any] | None:
+        """What was decided to do about an event; None where nothing was decided yet."""
+
+    def save_plan(self, event_id: str, plan: Mapping[str, Any]) -> None:
+        """Keep that decision; the first one stays, so that a repeat does the same."""
+
+    def note_event_failure(self, event_id: str) -> int:
+        """Count that dealing with an event raised; returns how often it did."""
+
+    def event_failures(self, issue_key: str) -> int:
+        """The most often that one waiting event of an issue raised."""
+
+    def attempts(self, scope: str) -> int:
+        """How many runs were requested since the work was last done."""
+
     def request_stop(self, issue_key: str) -> None:
         """Raise the flag that a working investigation reads at each step."""
 
@@ -225,6 +240,12 @@ class RecordStore(Protocol):
 
     def issue_of_pull_request(self, pull_request_key: str) -> str | None:
         """The issue whose fix a pull request is."""
+
+    def investigation_for(self, issue_key: str, key: str) -> Investigation | None:
+        """The investigation that ``key`` (an event id) asked for, so that a repeat need not pay for it twice."""
+
+    def fix_for(self, issue_key: str, key: str) -> FixProposal | None:
+        """As for investigations."""
 
     # the rest
     def cursor(self, name: str) -> dict[str, Any]:

@@ -290,6 +290,12 @@ class SqlRecordStore:
             connection.execute(update(inbox).where(this).values(failures=inbox.c.failures + 1))
             return connection.execute(select(inbox.c.failures).where(this)).scalar() or 0
 
+    def event_failures(self, issue_key: str) -> int:
+        """The most often that one waiting event of an issue raised."""
+        inbox = tables.inbox_events.c
+        query = select(func.max(inbox.failures)).where(inbox.issue_key == issue_key, inbox.finished.is_(False))
+        return self._one(query) or 0
+
     def event_outcomes(self, issue_key: str) -> Mapping[str, str | None]:
         """Every event of an issue, in order of happening: its id to its outcome, None while it waits."""
         inbox = tables.inbox_events.c

@@ -246,6 +246,9 @@ def test_the_first_plan_for_an_event_stays(store: SqlRecordStore) -> None:
 def test_failures_of_an_event_are_counted(store: SqlRecordStore) -> None:
     store.add_events([event("c1")])
     assert [store.note_event_failure("c1") for _ in range(3)] == [1, 2, 3]
+    assert store.event_failures(ISSUE) == 3
+    store.finish_event("c1", "failed")
+    assert store.event_failures(ISSUE) == 0
 
 
 def test_a_stop_is_seen_until_it_is_cleared(store: SqlRecordStore) -> None:
