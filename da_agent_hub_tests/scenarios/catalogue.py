@@ -1,0 +1,42 @@
+"""All scenarios by name, and how one is staged in a folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import duckdb
+
+from . import code_faults
+from .expectation import HiddenCheck, Scenario
+from .site import DbtBuild, Site
+
+SCENARIOS: dict[str, Scenario] = {scenario.name: scenario for scenario in (*code_faults.SCENARIOS,)}
+
+
+def stage(scenario: Scenario, root: Path) -> tuple[Site, DbtBuild]:
+    """Build the project in a new folder up to and with the ``dbt build`` that fails, whose artifacts remain."""
+    site = Site(root, scenario.project, directory=scenario.directory, git=scenario.git)
+    scenario.build(site)
+    return site, site.dbt("build")
+
+
+def failed_checks(checks: tuple[HiddenCheck, ...], warehouse: Path) -> list[str]:
+    """The hidden checks that a warehouse does not pass, each with what it answered."""
+    failed = []
+    with duckdb.connect(str(warehouse), read_only=True) as connection:
+        for check in checks:
+            try:
+                row = connection.execute(check.sql).fetchone()
+                answer = row[0] if row else None
+            except duckdb.Error as error:
+                answer = error
+            if answer != check.expected and not _close(answer, check.expected):
+                failed.append(f"{check.title}: {answer!r} instead of {check.expected!r}")
+    return failed
+
+
+def _close(answer: object, expected: object) -> bool:
+    try:
+        return abs(float(answer) - float(expected)) < 1e-6  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        return False
