@@ -1,0 +1,85 @@
+"""What the log of a failed dbt step says, for failures that leave no artifact: parse, compile and connection errors."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+_ANSI = re.compile(r"\x1b\[[0-9;]*m")
+# `13:54:21  text` on the console, `13:54:21.123456 [error] [MainThread]: text` in dbt.log.
+_STAMP = re.compile(r"^\d{2}:\d{2}:\d{2}(?:\.\d+)?(?: \[\w+\s*\] \[[^\]]*\]:| )? ?")
+_HEADER = re.compile(r"(?:(?P<kind>[A-Z]\w+) Error|Failure) in (?P<resource>[a-z_ ]+?) (?P<name>\S+) \((?P<path>[^)]+)\)")
+_PATHS = (
+    re.compile(r"\(([^()\s]+\.(?:sql|py|ya?ml|csv))\)"),
+    re.compile(r"\bin (?:the )?file:? ?['\"]?([^\s'\"]+\.(?:sql|py|ya?ml|csv))"),
+    re.compile(r"Error reading [^:\s]+: ([^\s]+\.ya?ml)"),
+    re.compile(r"['\"]?((?:models|macros|tests|seeds|snapshots|analyses)/[^\s'\":()]+\.(?:sql|py|ya?ml|csv))"),
+    re.compile(r"\b(dbt_project\.yml|packages\.yml|dependencies\.yml|profiles\.yml)\b"),
+)
+_LINE = re.compile(r"(?:^|\bnear |, |\s)line (\d+)", re.IGNORECASE)
+_LONGEST = 4000
+
+
+@dataclass(frozen=True)
+class LoggedError:
+    """One error of a step's log; ``resource`` and ``name`` where it is one node's, ``path`` and ``line`` where said.
+
+    ``stopped_dbt`` tells an error that ended the command before it ran nodes from one node's failure.
+    """
+
+    message: str
+    stopped_dbt: bool
+    resource: str | None = None
+    name: str | None = None
+    path: str | None = None
+    line: int | None = None
+
+
+def logged_errors(log: str) -> tuple[LoggedError, ...]:
+    """The errors of a step's log, each once; empty where the log names none."""
+    lines = [_STAMP.sub("", line) for line in _ANSI.sub("", log).splitlines()]
+    stamped = [_STAMP.match(line) is not None for line in _ANSI.sub("", log).splitlines()]
+    found: dict[tuple[str | None, str | None, str], LoggedError] = {}
+    for start, line in enumerate(lines):
+        text = line.strip()
+        if text == "Encountered an error:":
+            error = _described(_block(lines, stamped, start + 1), stopped_dbt=True)
+        elif _HEADER.match(text) and not text.startswith("Failure"):
+            error = _described(_block(lines, stamped, start), stopped_dbt=False)
+        else:
+            continue
+        found.setdefault((error.resource, error.name, error.path or error.message), error)
+    return tuple(found.values())
+
+
+def located(message: str) -> tuple[str | None, int | None]:
+    """The file, relative to the dbt project, and the line that a message of dbt points to."""
+    path = next((match[1] for pattern in _PATHS if (match := pattern.search(message))), None)
+    # A line that a warehouse names is one of the compiled SQL, not of the file.
+    said_by_dbt = re.search(r"(?:Compilation|Parsing|Syntax) Error|Syntax error near", message)
+    line = _LINE.search(message) if path and said_by_dbt else None
+    return (path.replace("\\", "/") if path else None, int(line[1]) if line else None)
+
+
+def last_lines(log: str, count: int = 15) -> str:
+    """The end of a log without colours and time stamps, for a step whose log names no error."""
+    lines = [_STAMP.sub("", line).rstrip() for line in _ANSI.sub("", log).splitlines()]
+    return "\n".join([line for line in lines if line][-count:])
+
+
+def _block(lines: list[str], stamped: list[bool], start: int) -> str:
+    """From a line up to the next line with a time stamp of its own, or a traceback."""
+    block: list[str] = []
+    for index in range(start, len(lines)):
+        if (index > start and stamped[index]) or lines[index].startswith("Traceback (most recent call last)"):
+            break
+        block.append(lines[index].rstrip())
+    return "\n".join(block).strip()[:_LONGEST]
+
+
+def _described(message: str, *, stopped_dbt: bool) -> LoggedError:
+    header = _HEADER.match(message)
+    path, line = located(message)
+    if header is None:
+        return LoggedError(message, stopped_dbt, path=path, line=line)
+    return LoggedError(message, stopped_dbt, header["resource"].replace(" ", "_"), header["name"], path, line)
