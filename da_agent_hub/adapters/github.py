@@ -16,13 +16,13 @@ from urllib3.util import Retry
 from ..config import GitHubSettings
 from ..domain.investigation import FileChange
 from ..domain.issue import GITHUB_COM, Comment, Issue, IssueDraft, IssueRef, PullRequest, RepoRef, TimelineEvent
+from ..domain.issue_text import HUB_LABEL
 from ..domain.redaction import redact
 from ..domain.tracker_error import NotPermitted, NotThere, RateLimited, TrackerError, Unanswered
 from .github_answers import comment, issue, pull_request, timeline_event
 
 _Read = TypeVar("_Read")
 
-HUB_LABEL = "dbt-error"
 BRANCH_PREFIX = "claude/"
 
 _TIMEOUT_SECONDS = 20

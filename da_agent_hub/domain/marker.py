@@ -30,7 +30,10 @@ def is_marked(body: str) -> bool:
 
 @dataclass(frozen=True)
 class RecordMarker:
-    """What an issue's body remembers of its record; ``as_of`` is the moment up to which runs had been read."""
+    """What an issue's body remembers of its record; ``as_of`` is the moment up to which runs had been read.
+
+    ``previous`` is the number of an earlier issue of the same record, closed for good.
+    """
 
     fingerprint: str
     project: str
@@ -43,6 +46,7 @@ class RecordMarker:
     first_seen: datetime
     last_seen: datetime
     as_of: datetime
+    previous: int | None = None
 
     def __str__(self) -> str:
         values = {
@@ -77,8 +81,9 @@ def _record_marker(text: str) -> RecordMarker | None:
             first_seen=_moment(values["first_seen"]),
             last_seen=_moment(values["last_seen"]),
             as_of=_moment(values["as_of"]),
+            previous=int(values["previous"]) if values.get("previous") is not None else None,
         )
-    except (ValueError, KeyError, TypeError, OverflowError):
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
         return None
 
 

@@ -1,0 +1,292 @@
+"""What to do about each error record on GitHub: decided from the records and the issues that are there, nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from .error_record import Category, ErrorRecord, RecordState
+from .issue import Issue, IssueDraft, IssueRef
+from .issue_text import (
+    CATEGORY_PREFIX,
+    HUB_LABEL,
+    PRIORITY_PREFIX,
+    IssueText,
+    changed_text,
+    labels_of,
+    recovered_text,
+    recurred_text,
+    worse,
+)
+from .marker import RecordMarker
+
+REOPEN_WITHIN = timedelta(days=14)
+# Good runs after which a failure that nobody fixed is believed to be over.
+GOOD_RUNS_OF_TRANSIENT = 3
+SUPPRESSING = frozenset({"false-positive", "wontfix"})
+NOTHING_NEW = "nothing new"
+_REOPENED_BY_PERSON = "a person reopened it after its recovery"
+
+
+@dataclass(frozen=True)
+class Note:
+    """A comment that is news to the thread; ``key`` keeps it from being posted twice."""
+
+    key: str
+    text: str
+
+
+@dataclass(frozen=True)
+class OpenIssue:
+    """No issue stands for this record."""
+
+    record: ErrorRecord
+    draft: IssueDraft
+
+
+@dataclass(frozen=True)
+class UpdateIssue:
+    """The issue's text or labels lag behind; the note, if any, is posted first. ``labels`` None leaves them."""
+
+    record: ErrorRecord
+    ref: IssueRef
+    body: str
+    labels: tuple[str, ...] | None = None
+    note: Note | None = None
+
+
+@dataclass(frozen=True)
+class ReopenIssue:
+    """A closed issue's failure is back."""
+
+    record: ErrorRecord
+    ref: IssueRef
+    body: str
+    note: Note
+    labels: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True)
+class CloseIssue:
+    """An open issue's failure is over."""
+
+    record: ErrorRecord
+    ref: IssueRef
+    body: str
+    note: Note
+    labels: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True)
+class LeaveAlone:
+    """Nothing to do, and why."""
+
+    record: ErrorRecord
+    ref: IssueRef | None
+    reason: str
+
+
+Decision = OpenIssue | UpdateIssue | ReopenIssue | CloseIssue | LeaveAlone
+
+
+@dataclass(frozen=True)
+class KnownIssue:
+    """An issue of the hub with what its body remembers."""
+
+    issue: Issue
+    marker: RecordMarker
+
+
+def known_issues(issues: Iterable[Issue], login: str, linked: Mapping[str, str] | None = None) -> dict[str, KnownIssue]:
+    """The newest issue of each fingerprint.
+
+    A marker counts only in an issue that the hub itself opened, or that the store links to this very fingerprint
+    (``linked``, fingerprint to issue key): anybody can write a marker into an issue of their own.
+    """
+    known: dict[str, KnownIssue] = {}
+    for issue in sorted(issues, key=lambda one: one.ref.number):
+        marker = RecordMarker.read(issue.body)
+        if marker is None or issue.is_pull_request:
+            continue
+        ours = issue.author.lower() == login.lower()
+        if ours or (linked or {}).get(marker.fingerprint) == str(issue.ref):
+            known[marker.fingerprint] = KnownIssue(issue, marker)
+    return known
+
+
+def plan_filing(
+    records: Sequence[ErrorRecord], known: Mapping[str, KnownIssue], as_of: datetime, text: IssueText
+) -> tuple[Decision, ...]:
+    """One decision a record: open, update, reopen or leave alone. Recovered records are left to ``plan_resolution``."""
+    return tuple(_file(record, known.get(record.fingerprint), as_of, text) for record in records)
+
+
+def plan_resolution(
+    records: Sequence[ErrorRecord],
+    known: Mapping[str, KnownIssue],
+    as_of: datetime,
+    text: IssueText,
+    merged: Mapping[str, IssueRef] | None = None,
+) -> tuple[Decision, ...]:
+    """One decision a record: close, say that it recovered, reopen or leave alone.
+
+    ``merged`` maps fingerprints to the merged pull request of the hub that was to fix them.
+    """
+    return tuple(
+        _resolve(record, known.get(record.fingerprint), as_of, text, (merged or {}).get(record.fingerprint))
+        for record in records
+    )
+
+
+def is_over(record: ErrorRecord, *, fix_merged: bool) -> bool:
+    """Whether a record's failure is over: fixed ones after the first good run, transient ones after three."""
+    if record.state is RecordState.RECOVERED:
+        return True
+    if record.state is not RecordState.RECOVERING or record.good_runs < 1:
+        return False
+    return fix_merged or record.code_changed_since or record.good_runs >= GOOD_RUNS_OF_TRANSIENT
+
+
+def _file(record: ErrorRecord, known: KnownIssue | None, as_of: datetime, text: IssueText) -> Decision:
+    if known is None:
+        if record.category is Category.FALSE_POSITIVE:
+            return LeaveAlone(record, None, "it is a false positive, and no issue stands for it")
+        return _open(record, as_of, text)
+    reason = _reason_to_leave(record, known, as_of)
+    if reason:
+        return LeaveAlone(record, known.issue.ref, reason)
+    if record.state is RecordState.RECOVERED:
+        return LeaveAlone(record, known.issue.ref, "it recovered: closing it comes next")
+    if known.issue.state == "open":
+        return _update(record, known, as_of, text)
+    return _after_closing(record, known, as_of, text)
+
+
+def _resolve(
+    record: ErrorRecord, known: KnownIssue | None, as_of: datetime, text: IssueText, merged: IssueRef | None
+) -> Decision:
+    if known is None:
+        return LeaveAlone(record, None, "no issue stands for it")
+    issue, marker = known.issue, known.marker
+    reason = _reason_to_leave(record, known, as_of)
+    if reason:
+        return LeaveAlone(record, issue.ref, reason)
+    if not is_over(record, fix_merged=merged is not None):
+        if issue.state == "closed":
+            return _after_closing(record, known, as_of, text)
+        return LeaveAlone(record, issue.ref, f"not over yet: {record.good_runs} good runs since the last failure")
+    if _told_recovered(record, marker):
+        told = "its recovery was told before" if issue.state == "closed" else _REOPENED_BY_PERSON
+        return LeaveAlone(record, issue.ref, told)
+    over = replace(record, state=RecordState.RECOVERED)
+    body, labels = _body(over, known, as_of, text), _labels(over, known)
+    note = Note(_key("recovered", marker), recovered_text(record, _how(record, merged)))
+    if issue.state == "closed":
+        return UpdateIssue(record, issue.ref, body, labels, note)
+    return CloseIssue(record, issue.ref, body, note, labels)
+
+
+def _reason_to_leave(record: ErrorRecord, known: KnownIssue, as_of: datetime) -> str | None:
+    if as_of < known.marker.as_of:
+        return f"the issue already tells of {known.marker.as_of:%Y-%m-%d %H:%M} UTC, which is later than this snapshot"
+    suppressing = sorted(SUPPRESSING.intersection(known.issue.labels))
+    if suppressing:
+        return f"a person labelled it {suppressing[0]}"
+    return None
+
+
+def _open(record: ErrorRecord, as_of: datetime, text: IssueText, previous: int | None = None) -> OpenIssue:
+    owner = record.owner.github if record.owner else None
+    return OpenIssue(
+        record,
+        IssueDraft(
+            title=text.title(record),
+            body=text.body(record, as_of, previous),
+            labels=labels_of(record),
+            assignees=(owner,) if owner else (),
+        ),
+    )
+
+
+def _update(record: ErrorRecord, known: KnownIssue, as_of: datetime, text: IssueText) -> Decision:
+    issue, marker = known.issue, known.marker
+    if _told_recovered(record, marker):
+        return LeaveAlone(record, issue.ref, _REOPENED_BY_PERSON)
+    body, labels = _body(record, known, as_of, text), _labels(record, known)
+    if labels is None and _same_but_for_as_of(body, issue.body):
+        return LeaveAlone(record, issue.ref, NOTHING_NEW)
+    note = None
+    if marker.state == RecordState.RECOVERED.value:
+        note = Note(_key("recurred", marker), recurred_text(record))
+    elif marker.category != record.category.value or worse(record.priority, marker.priority):
+        note = Note(_key("changed", marker), changed_text(record, marker.category, marker.priority))
+    return UpdateIssue(record, issue.ref, body, labels, note)
+
+
+def _after_closing(record: ErrorRecord, known: KnownIssue, as_of: datetime, text: IssueText) -> Decision:
+    issue, marker = known.issue, known.marker
+    if _told_recovered(record, marker):
+        return LeaveAlone(record, issue.ref, "its recovery was told before")
+    if marker.state == RecordState.RECOVERED.value:
+        # The hub closed it, perhaps while it replayed old days: GitHub's clock says nothing about when.
+        closed_at = marker.as_of
+    else:
+        closed_at = issue.closed_at or issue.updated_at
+        if record.last_seen <= closed_at:
+            return LeaveAlone(record, issue.ref, "a person closed it, and it has not failed since")
+    back_at = record.first_bad.at if record.first_bad else record.last_seen
+    if back_at - closed_at > REOPEN_WITHIN:
+        return _open(record, as_of, text, previous=issue.ref.number)
+    note = Note(_key("recurred", marker), recurred_text(record))
+    return ReopenIssue(record, issue.ref, _body(record, known, as_of, text), note, _labels(record, known))
+
+
+def _told_recovered(record: ErrorRecord, marker: RecordMarker) -> bool:
+    return marker.state == RecordState.RECOVERED.value and record.last_seen <= marker.last_seen
+
+
+def _key(news: str, marker: RecordMarker) -> str:
+    """News is named by the moment it moved on from, so that a repeat after a crash finds its own comment."""
+    return f"{news}:{marker.as_of.isoformat()}:{marker.last_seen.isoformat()}"
+
+
+def _body(record: ErrorRecord, known: KnownIssue, as_of: datetime, text: IssueText) -> str:
+    return text.body(record, as_of, known.marker.previous)
+
+
+def _same_but_for_as_of(one: str, other: str) -> bool:
+    return _without_as_of(one) == _without_as_of(other)
+
+
+def _without_as_of(body: str) -> str:
+    marker = RecordMarker.read(body)
+    text = "\n".join(body.splitlines())
+    if marker is None:
+        return text
+    return text.replace(str(marker), str(replace(marker, as_of=marker.last_seen)))
+
+
+def _labels(record: ErrorRecord, known: KnownIssue) -> tuple[str, ...] | None:
+    """The issue's labels with the hub's brought up to date, or None where they are; a person's choice stays."""
+    there = known.issue.labels
+    kept = [label for label in there if not label.startswith((CATEGORY_PREFIX, PRIORITY_PREFIX))]
+    wanted = kept if HUB_LABEL in kept else [HUB_LABEL, *kept]
+    for prefix, told, now in (
+        (CATEGORY_PREFIX, known.marker.category, record.category.value),
+        (PRIORITY_PREFIX, known.marker.priority, record.priority.value),
+    ):
+        chosen = [label for label in there if label.startswith(prefix)]
+        wanted += chosen if chosen and chosen != [prefix + told] else [prefix + now]
+    return tuple(wanted) if set(wanted) != set(there) else None
+
+
+def _how(record: ErrorRecord, merged: IssueRef | None) -> str:
+    if merged:
+        return f"The fix in #{merged.number} was merged before it."
+    if record.code_changed_since:
+        return "The project's code changed between the last failure and this run."
+    if record.good_runs:
+        runs = "1 good run" if record.good_runs == 1 else f"{record.good_runs} good runs"
+        return f"Nothing in the project's code changed; {runs} since the last failure really ran it."
+    return "A later run ran it and was good."

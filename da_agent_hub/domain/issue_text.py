@@ -1,0 +1,302 @@
+"""What an issue of the hub says: what broke, since when, why we think so, what it touches, and what to do next."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
+
+from .dbt import ProjectGraph
+from .error_record import Category, ErrorRecord, Priority, Sighting
+from .failure import FailureKind
+from .markdown import BODY_LIMIT, code, cut, escape, fenced
+from .marker import RecordMarker
+from .redaction import redact
+
+HUB_LABEL = "dbt-error"
+CATEGORY_PREFIX = "category:"
+PRIORITY_PREFIX = "priority:"
+
+_TITLE_LIMIT = 120
+_MESSAGE_LIMIT = 4_000
+_SQL_LIMIT = 8_000
+_NAMES = 12
+
+LABELS: dict[str, tuple[str, str]] = {
+    HUB_LABEL: ("b60205", "A dbt failure that DA Agent Hub keeps track of"),
+    "category:transient_failure": ("c2e0c6", "Heals by itself: flaky, time-out, lock"),
+    "category:code_fix_required": ("d93f0b", "The dbt project has to change"),
+    "category:data_quality_issue": ("fbca04", "The data is not what the project expects"),
+    "category:infrastructure_issue": ("5319e7", "Warehouse, credentials, permissions, loads"),
+    "category:false_positive": ("ededed", "Nothing to fix"),
+    "priority:critical": ("b60205", "Stop and look now"),
+    "priority:high": ("d93f0b", "Today"),
+    "priority:medium": ("fbca04", "This week"),
+    "priority:low": ("0e8a16", "When there is time"),
+}
+
+_CATEGORY_WORDS = {
+    Category.TRANSIENT: "transient failure",
+    Category.CODE_FIX: "code fix required",
+    Category.DATA_QUALITY: "data quality issue",
+    Category.INFRASTRUCTURE: "infrastructure issue",
+    Category.FALSE_POSITIVE: "false positive",
+}
+
+_NEXT_STEPS = {
+    Category.TRANSIENT: "Nothing, unless it keeps coming back: the issue closes by itself after three good runs.",
+    Category.CODE_FIX: "Look at what changed between the last good and the first bad run, and fix or revert it.",
+    Category.DATA_QUALITY: "Look at the rows that the SQL below returns, and find the load that brought them. If they are "
+    "right, the expectation has to change, and that is a person's decision.",
+    Category.INFRASTRUCTURE: "Check the connection, the permissions and the warehouse that the message names; the project's "
+    "code is probably not the cause.",
+    Category.FALSE_POSITIVE: "Nothing. Tell the hub if this is wrong.",
+}
+
+_KIND_WORDS = {
+    FailureKind.SOURCE_FRESHNESS: "source freshness",
+    FailureKind.UNIT_TEST: "unit test",
+    FailureKind.COMPILE: "compilation",
+    FailureKind.HOOK: "hook",
+    FailureKind.CONNECTION: "connection",
+    FailureKind.CANCELLED: "cancelled run",
+    FailureKind.UNREADABLE: "run that could not be read",
+    FailureKind.OTHER: "step",
+}
+
+
+@dataclass(frozen=True)
+class IssueText:
+    """Renders issues of one project; ``trigger`` is the phrase that people address the hub by.
+
+    ``secrets`` are configured values that must not appear, and ``graph`` gives nodes the names people know.
+    """
+
+    graph: ProjectGraph | None = None
+    trigger: str = "@claude"
+    secrets: tuple[str, ...] = ()
+
+    def title(self, record: ErrorRecord) -> str:
+        """Short and stable: no count in it changes from day to day."""
+        plain = " ".join("".join(sign if sign.isprintable() else " " for sign in self._clean(record.title)).split())
+        return cut_title(plain or f"{self._name(record.node)} fails")
+
+    def body(self, record: ErrorRecord, as_of: datetime, previous: int | None = None) -> str:
+        """The whole body, marker last, within GitHub's limit; ``previous`` is an earlier issue's number."""
+        marker = str(marker_of(record, as_of, previous))
+        parts = [
+            self._opening(record, previous),
+            self._facts(record),
+            self._message(record),
+            f"### What to do next\n\n{_NEXT_STEPS[record.category]}\n\n{self._commands(record)}",
+            self._conversation(),
+        ]
+        text = "\n\n".join(part for part in parts if part)
+        return f"{cut(text, BODY_LIMIT - len(marker) - 2)}\n\n{marker}"
+
+    def _opening(self, record: ErrorRecord, previous: int | None) -> str:
+        failure = record.latest
+        kind = _KIND_WORDS.get(failure.kind, failure.kind.value)
+        subject = f"{kind} {code(self._name(record.node))}" if record.node else f"A {kind}"
+        found = f" and found {_count(failure.failures, 'row')}" if failure.failures else ""
+        where = f"{code(record.project)}, environment {code(record.environment)}"
+        opening = f"**{subject[:1].upper()}{subject[1:]}** fails in project {where}{found}."
+        others = [self._name(one) for one in record.members if one != record.node]
+        if others:
+            opening += f" The same cause fails {_count(len(others), 'more node')}: {_names(others)}."
+        if record.flaky_evidence:
+            opening += f"\n\nIt looks flaky: {escape(self._clean(record.flaky_evidence), 400)}"
+        if previous:
+            opening += f"\n\nThe same failure was handled before in #{previous}."
+        return opening
+
+    def _facts(self, record: ErrorRecord) -> str:
+        failure = record.latest
+        place = f", {code(failure.path + (f':{failure.line}' if failure.line else ''))}" if failure.path else ""
+        last = Sighting(failure.run_id, failure.run_url, record.last_seen, failure.git_sha)
+        rows = [
+            ("Failing since", _sighting(record.first_bad) if record.first_bad else _when(record.first_seen)),
+            ("Last good run", _sighting(record.last_good) if record.last_good else "none that the hub has read"),
+            (
+                "Last seen",
+                f"{_sighting(last)}, step {failure.step}; {_count(record.occurrences, 'time')} in all{place}",
+            ),
+            ("Category", self._reasoned(_CATEGORY_WORDS[record.category], self._why(record))),
+            ("Priority", self._reasoned(record.priority.value, escape(self._clean(record.priority_reason), 300))),
+            ("Impact", self._impact(record)),
+            ("Skipped by it", self._some(record.skipped, "node") or "nothing"),
+            ("Owner", self._owner(record)),
+        ]
+        return "| | |\n|---|---|\n" + "\n".join(f"| {name} | {value} |" for name, value in rows if value)
+
+    def _why(self, record: ErrorRecord) -> str:
+        rule = f", rule {code(record.rule)}" if record.rule else ""
+        return f"class {code(record.error_class)}{rule}, confidence {record.confidence:.0%}"
+
+    def _impact(self, record: ErrorRecord) -> str:
+        models = self._some(record.downstream, "downstream node")
+        exposures = self._some(record.exposures, "exposure")
+        return "; ".join(part for part in (models, exposures) if part) or "nothing downstream"
+
+    def _owner(self, record: ErrorRecord) -> str:
+        if record.owner is None:
+            return ""
+        email = f" ({code(record.owner.email)})" if record.owner.email else ""
+        return f"{escape(self._clean(record.owner.name), 100)}{email}"
+
+    def _message(self, record: ErrorRecord) -> str:
+        failure = record.latest
+        text = f"### What dbt said\n\n{fenced(self._clean(failure.message) or '(no message)', 'text', _MESSAGE_LIMIT)}"
+        if failure.compiled_sql:
+            sql = fenced(self._clean(failure.compiled_sql), "sql", _SQL_LIMIT)
+            text += f"\n\n<details><summary>Failing SQL</summary>\n\n{sql}\n\n</details>"
+        return text
+
+    def _commands(self, record: ErrorRecord) -> str:
+        commands = []
+        name = self._name(record.node)
+        if record.node and re.fullmatch(r"[\w.]+", name):
+            commands.append(f"dbt build --select {name}{'' if record.latest.kind is FailureKind.TEST else '+'}")
+        good, bad = record.last_good and record.last_good.git_sha, record.first_bad and record.first_bad.git_sha
+        if good and bad and good != bad and _is_sha(good) and _is_sha(bad):
+            commands.append(f"git log --stat {good[:10]}..{bad[:10]}")
+        return fenced("\n".join(commands), "sh") if commands else ""
+
+    def _conversation(self) -> str:
+        said = {
+            "investigate": "looks for the cause again",
+            "create PR": "tries to fix it and opens a verified pull request",
+            "explain": "tells what is known so far",
+            "close as false positive": "closes it and keeps it closed",
+            "help": "lists everything that can be asked",
+        }
+        lines = [f"- {code(f'{self.trigger} {words}')} {meaning}" for words, meaning in said.items()]
+        return (
+            "### Talk to the hub\n\nPeople with write permission can comment, or set a label "
+            "(`claude:investigate`, `claude:fix`):\n\n" + "\n".join(lines) + "\n\n"
+            "<sub>This text is kept up to date and edits to it are replaced; comments stay.</sub>"
+        )
+
+    def _some(self, unique_ids: Sequence[str], noun: str) -> str:
+        names = [self._name(one) for one in unique_ids]
+        return f"{_count(len(names), noun)}: {_names(names)}" if names else ""
+
+    def _name(self, unique_id: str | None) -> str:
+        if unique_id is None:
+            return "the run"
+        node = self.graph.get(unique_id) if self.graph else None
+        if node:
+            return self._clean(node.name)
+        parts = unique_id.split(".")
+        return self._clean(".".join(parts[2:3]) if len(parts) > 2 else unique_id)
+
+    def _reasoned(self, what: str, why: str) -> str:
+        return f"{what}: {why}" if why else what
+
+    def _clean(self, text: str) -> str:
+        return redact(text, self.secrets)
+
+
+def marker_of(record: ErrorRecord, as_of: datetime, previous: int | None = None) -> RecordMarker:
+    """What the body must remember of a record."""
+    return RecordMarker(
+        fingerprint=record.fingerprint,
+        project=record.project,
+        environment=record.environment,
+        category=record.category.value,
+        priority=record.priority.value,
+        state=record.state.value,
+        episode=record.episode,
+        occurrences=record.occurrences,
+        first_seen=record.first_seen,
+        last_seen=record.last_seen,
+        as_of=as_of,
+        previous=previous,
+    )
+
+
+def labels_of(record: ErrorRecord) -> tuple[str, ...]:
+    """The hub's own labels of a record."""
+    return (HUB_LABEL, CATEGORY_PREFIX + record.category.value, PRIORITY_PREFIX + record.priority.value)
+
+
+def changed_text(record: ErrorRecord, category: str, priority: str) -> str:
+    """What the thread is told where the verdict moved; ``category`` and ``priority`` are the earlier ones."""
+    lines = []
+    if category != record.category.value:
+        why = f" (rule {code(record.rule)}, confidence {record.confidence:.0%})" if record.rule else ""
+        before = category.replace("_", " ")
+        lines.append(f"The category is now **{_CATEGORY_WORDS[record.category]}**, it was {escape(before, 60)}{why}.")
+        if record.flaky_evidence:
+            lines.append(f"It looks flaky: {escape(redact(record.flaky_evidence), 400)}")
+        lines.append(_NEXT_STEPS[record.category])
+    if priority != record.priority.value:
+        why = f": {escape(redact(record.priority_reason), 300)}" if record.priority_reason else ""
+        lines.append(f"The priority is now **{record.priority.value}**, it was {escape(priority, 20)}{why}.")
+    return "\n\n".join(lines)
+
+
+def recurred_text(record: ErrorRecord) -> str:
+    """What the thread is told where a failure came back after it had recovered or was closed."""
+    again = record.first_bad or Sighting(record.latest.run_id, record.latest.run_url, record.last_seen)
+    last = f" The last good run before was {_sighting(record.last_good)}." if record.last_good else ""
+    return f"It fails again since {_sighting(again)}.{last}\n\n{fenced(redact(record.latest.message), 'text', 1_500)}"
+
+
+def recovered_text(record: ErrorRecord, how: str) -> str:
+    """What the thread is told where a failure is over; ``how`` is a sentence of the hub's own."""
+    run = f" in {_sighting(record.recovered)}" if record.recovered else ""
+    since = record.first_bad.at if record.first_bad else record.first_seen
+    until = record.recovered.at if record.recovered else record.last_seen
+    lasted = f" It failed for {_duration(until - since)}, {_count(record.occurrences, 'time')} in all."
+    return f"Recovered{run}. {how}{lasted}"
+
+
+def worse(priority: Priority, than: str) -> bool:
+    """Whether a priority is more pressing than the one named."""
+    order = [one.value for one in Priority]
+    return than in order and order.index(priority.value) < order.index(than)
+
+
+def cut_title(text: str) -> str:
+    """A title within its length, cut at a word."""
+    if len(text) <= _TITLE_LIMIT:
+        return text
+    return text[: _TITLE_LIMIT - 1].rsplit(" ", 1)[0] + "…"
+
+
+def _sighting(sighting: Sighting) -> str:
+    at = f" at {code(sighting.git_sha[:10])}" if sighting.git_sha else ""
+    return f"{run_link(sighting.run_id, sighting.run_url)}, {_when(sighting.at)}{at}"
+
+
+def run_link(run_id: str, url: str) -> str:
+    """A link to a dbt run, or its id alone where the address is no web address."""
+    name = f"run {escape(run_id, 60)}"
+    return f"[{name}]({url})" if re.fullmatch(r"https?://[^\s()<>\"'\\`|]{1,500}", url) else f"dbt {name}"
+
+
+def _names(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _NAMES} more" if len(names) > _NAMES else ""
+    return ", ".join(code(name, 80) for name in names[:_NAMES]) + more
+
+
+def _count(number: int | None, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}" if number is not None else noun
+
+
+def _when(moment: datetime) -> str:
+    return f"{moment.astimezone(timezone.utc):%Y-%m-%d %H:%M} UTC"
+
+
+def _duration(length: timedelta) -> str:
+    minutes = max(0, int(length.total_seconds() // 60))
+    days, hours = minutes // 1440, minutes // 60 % 24
+    if days:
+        return _count(days, "day") + (f" and {_count(hours, 'hour')}" if hours else "")
+    return _count(hours, "hour") if hours else _count(minutes, "minute")
+
+
+def _is_sha(text: str) -> bool:
+    return re.fullmatch(r"[0-9a-f]{7,64}", text) is not None

@@ -1,0 +1,110 @@
+"""The writes that keep an issue in step with its record, each of them safe to repeat and to be killed in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from ..domain.error_record import ErrorRecord
+from ..domain.filing_plan import (
+    CloseIssue,
+    Decision,
+    KnownIssue,
+    LeaveAlone,
+    Note,
+    OpenIssue,
+    ReopenIssue,
+    UpdateIssue,
+    known_issues,
+)
+from ..domain.issue import Comment, Issue, IssueRef, RepoRef
+from ..domain.issue_text import LABELS
+from ..domain.markdown import BODY_LIMIT, cut
+from ..domain.marker import has_key, key_marker
+from ..domain.tracker_error import NotThere, RateLimited, TrackerError
+from ..ports import IssueTracker, RecordStore
+
+
+@dataclass(frozen=True)
+class Carried:
+    """A decision and what became of it: ``issue`` as GitHub answered it, or the ``problem`` that the next run meets."""
+
+    decision: Decision
+    issue: Issue | None = None
+    problem: str | None = None
+
+
+def find_known(
+    repo: RepoRef, tracker: IssueTracker, store: RecordStore, records: Iterable[ErrorRecord]
+) -> dict[str, KnownIssue]:
+    """The issue of each fingerprint: by its marker, or by the store's link where the hub's label was taken off.
+
+    Raises:
+        TrackerError: if the list could not be read; nothing may be filed without it.
+    """
+    issues = {str(issue.ref): issue for issue in tracker.hub_issues(repo)}
+    linked = {record.fingerprint: key for record in records if (key := store.issue_of(record.fingerprint))}
+    for key in linked.values():
+        ref = IssueRef.parse(key)
+        if key not in issues and ref.repo == repo:
+            try:
+                issues[key] = tracker.issue(ref)
+            except NotThere:
+                continue
+    return known_issues(issues.values(), tracker.login(), linked)
+
+
+def carry_out(
+    decisions: Sequence[Decision],
+    repo: RepoRef,
+    tracker: IssueTracker,
+    done: Callable[[Decision, Issue | None], None] = lambda decision, issue: None,
+) -> tuple[Carried, ...]:
+    """Do what was decided, one record after the other; one that fails stops no other, a rate limit stops the rest.
+
+    ``done`` is told of each decision, with its issue where one was written.
+    """
+    if any(not isinstance(decision, LeaveAlone) for decision in decisions):
+        tracker.ensure_labels(repo, LABELS)
+    carried: list[Carried] = []
+    pause: RateLimited | None = None
+    for decision in decisions:
+        if pause is not None and not isinstance(decision, LeaveAlone):
+            carried.append(Carried(decision, problem=str(pause)))
+            continue
+        try:
+            issue = _write(decision, repo, tracker)
+            done(decision, issue)
+            carried.append(Carried(decision, issue))
+        except RateLimited as limit:
+            pause = limit
+            carried.append(Carried(decision, problem=str(limit)))
+        except TrackerError as error:
+            carried.append(Carried(decision, problem=str(error)))
+    return tuple(carried)
+
+
+def post_once(tracker: IssueTracker, ref: IssueRef, note: Note) -> Comment:
+    """The hub's comment with this note's key: the one that is there, or a new one."""
+    login = tracker.login().lower()
+    for comment in tracker.comments(ref):
+        if comment.author.lower() == login and has_key(comment.body, note.key):
+            return comment
+    marker = key_marker(note.key)
+    return tracker.add_comment(ref, f"{cut(note.text, BODY_LIMIT - len(marker) - 2)}\n\n{marker}")
+
+
+def _write(decision: Decision, repo: RepoRef, tracker: IssueTracker) -> Issue | None:
+    # The comment comes first and the body, whose marker remembers the news as told, last: killed between the two, the
+    # next run decides the same again and finds its comment.
+    if isinstance(decision, OpenIssue):
+        draft = decision.draft
+        willing = tuple(login for login in draft.assignees if tracker.can_be_assigned(repo, login))
+        return tracker.create_issue(repo, replace(draft, assignees=willing))
+    if isinstance(decision, LeaveAlone):
+        return None
+    if decision.note is not None:
+        post_once(tracker, decision.ref, decision.note)
+    states: Mapping[type, str | None] = {ReopenIssue: "open", CloseIssue: "closed", UpdateIssue: None}
+    state = states[type(decision)]
+    return tracker.update_issue(decision.ref, body=decision.body, state=state, labels=decision.labels)

@@ -1,0 +1,69 @@
+"""Recovered nodes and merged fixes close their issues, saying how and how long; what fails again reopens them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+
+from ..config import ProjectSettings
+from ..domain.dbt import ProjectGraph
+from ..domain.error_record import ErrorRecord, RecordState
+from ..domain.filing_plan import Decision, KnownIssue, OpenIssue, ReopenIssue, plan_resolution
+from ..domain.issue import Issue, IssueRef, RepoRef
+from ..domain.tracker_error import NotThere
+from ..ports import IssueTracker, RecordStore
+from .filing import Carried, carry_out, find_known
+from .issue import filed_event, issue_text
+
+
+def resolve_issues(
+    project: ProjectSettings,
+    tracker: IssueTracker,
+    store: RecordStore,
+    *,
+    records: Sequence[ErrorRecord],
+    as_of: datetime,
+    now: datetime,
+    graph: ProjectGraph | None = None,
+    trigger: str = "@claude",
+    secrets: Sequence[str] = (),
+) -> tuple[Carried, ...]:
+    """Close the issues of records that are over, one decision a record; in mode ``observe`` nothing is written.
+
+    Give it the ``graph`` and ``trigger`` that the issues were filed with, since it renders the same body.
+
+    Raises:
+        TrackerError: if the repository's issues could not be listed, or its labels not be made.
+    """
+    repo = RepoRef.parse(project.repo)
+    known = find_known(repo, tracker, store, records)
+    merged = _merged_fixes(records, known, tracker, store)
+    decisions = plan_resolution(records, known, as_of, issue_text(project, graph, trigger, secrets), merged)
+    if project.mode == "observe":
+        return tuple(Carried(decision) for decision in decisions)
+
+    def remember(decision: Decision, issue: Issue | None) -> None:
+        if issue is not None and isinstance(decision, (OpenIssue, ReopenIssue)):
+            store.link_issue(decision.record.fingerprint, str(issue.ref))
+            store.add_events([filed_event(decision.record, issue.ref, tracker.login(), now)])
+
+    return carry_out(decisions, repo, tracker, remember)
+
+
+def _merged_fixes(
+    records: Sequence[ErrorRecord], known: Mapping[str, KnownIssue], tracker: IssueTracker, store: RecordStore
+) -> dict[str, IssueRef]:
+    merged: dict[str, IssueRef] = {}
+    for record in records:
+        there = known.get(record.fingerprint)
+        if there is None or record.state is RecordState.OPEN or there.marker.state == RecordState.RECOVERED.value:
+            continue
+        for fix in store.fixes(str(there.issue.ref)):
+            if fix.pull_request:
+                try:
+                    pull_request = tracker.pull_request(IssueRef.parse(fix.pull_request))
+                except NotThere:
+                    continue
+                if pull_request.merged:
+                    merged[record.fingerprint] = pull_request.ref
+    return merged
