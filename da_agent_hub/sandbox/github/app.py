@@ -1,0 +1,179 @@
+"""The sandbox's GitHub as one Starlette app: REST API, git over HTTP and web pages."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sqlite3
+import threading
+import time
+import uuid
+from collections import Counter
+from collections.abc import Mapping
+from datetime import datetime
+from email.utils import format_datetime
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Route
+
+from . import api_git, api_issues, api_pulls, api_repos, git_http, pages
+from .call import API, Call, Endpoint, Reply
+from .errors import ApiError, not_found
+from .pull_requests import settle_interrupted_merges
+from .requests_log import log_request, user_of_header
+from .state import GitHubState
+
+RATE_LIMIT = 5000
+LARGEST_BODY = 20_000_000
+_READS = ("GET", "HEAD")
+
+
+def create_app(state: GitHubState, *, base_url: str | None = None) -> Starlette:
+    """The app over ``state``; ``base_url`` (``http://127.0.0.1:8080``) heads all addresses in answers.
+
+    Where it is None, they follow the Host that the client asked.
+    """
+    settle_interrupted_merges(state)
+    api = _Api(state, base_url)
+    endpoints: dict[str, dict[str, Endpoint]] = {}
+    for method, path, endpoint in (*api_repos.ROUTES, *api_issues.ROUTES, *api_pulls.ROUTES, *api_git.ROUTES):
+        endpoints.setdefault(path, {})[method] = endpoint
+    routes: list[BaseRoute] = [api.route(path, by_method) for path, by_method in endpoints.items()]
+    routes.append(Route(f"{API}/{{rest:path}}", api.unknown, methods=["GET", "POST", "PUT", "PATCH", "DELETE"]))
+    routes.extend(git_http.routes(state))
+    routes.extend(pages.routes(state, base_url))
+    return Starlette(routes=routes)
+
+
+class _Api:
+    """Turns HTTP into calls of endpoints: users, transactions, errors, headers and the request log."""
+
+    def __init__(self, state: GitHubState, base_url: str | None) -> None:
+        self.state = state
+        self.base_url = base_url.rstrip("/") if base_url else None
+        self._used: Counter[tuple[str, int]] = Counter()
+        self._counting = threading.Lock()
+
+    def route(self, path: str, by_method: Mapping[str, Endpoint]) -> Route:
+        """One path of the API with its methods."""
+
+        async def serve(request: Request) -> Response:
+            return await self._serve(request, by_method)
+
+        return Route(f"{API}{path}", serve, methods=list(by_method))
+
+    async def unknown(self, request: Request) -> Response:
+        """A path that is no part of the API."""
+
+        def refuse(call: Call) -> Reply:
+            raise not_found()
+
+        return await self._serve(request, {request.method: refuse})
+
+    async def _serve(self, request: Request, by_method: Mapping[str, Endpoint]) -> Response:
+        body = await request.body()
+        endpoint = by_method["GET" if request.method == "HEAD" else request.method]
+        return await run_in_threadpool(self._answer, request, body, endpoint)
+
+    def _answer(self, request: Request, body: bytes, endpoint: Endpoint) -> Response:
+        login: str | None = None
+        try:
+            with self.state.snapshot() as db:
+                viewer = self._viewer(db, request)
+            login = viewer["login"] if viewer else None
+            payload = _parse(body)
+            if request.method in _READS:
+                with self.state.snapshot() as db:
+                    reply = endpoint(self._call(request, db, viewer, payload))
+                self._log_alone(request, login, reply.status, body)
+            else:
+                with self.state.transaction() as db:
+                    reply = endpoint(self._call(request, db, viewer, payload))
+                    self._log(db, request, login, reply.status, body)
+        except ApiError as error:
+            reply = Reply(error.body(), error.status)
+            self._log_alone(request, login, error.status, body)
+        return self._respond(request, login, reply)
+
+    def _call(self, request: Request, db: sqlite3.Connection, viewer: Any, payload: Any) -> Call:
+        return Call(
+            self.state,
+            db,
+            root=self.base_url or f"{request.url.scheme}://{request.headers.get('host', request.url.netloc)}",
+            path=request.url.path,
+            viewer=viewer,
+            place=request.path_params,
+            query=dict(request.query_params),
+            payload=payload,
+        )
+
+    def _viewer(self, db: sqlite3.Connection, request: Request) -> Any:
+        header = request.headers.get("authorization")
+        if not header:
+            return None
+        user = user_of_header(db, header)
+        if user is None:
+            raise ApiError(401, "Bad credentials")
+        return user
+
+    # the log
+
+    def _log(self, db: sqlite3.Connection, request: Request, login: str | None, status: int, body: bytes) -> None:
+        log_request(db, self.state.now(), request, login, status, body)
+
+    def _log_alone(self, request: Request, login: str | None, status: int, body: bytes) -> None:
+        with self.state.transaction() as db:
+            self._log(db, request, login, status, body)
+
+    # the answer
+
+    def _respond(self, request: Request, login: str | None, reply: Reply) -> Response:
+        content = b"" if reply.body is None else json.dumps(reply.body, ensure_ascii=False).encode()
+        headers = {"X-GitHub-Request-Id": uuid.uuid4().hex.upper(), "X-GitHub-Media-Type": "github.v3; format=json"}
+        headers.update(reply.headers)
+        free = False
+        status = reply.status
+        if request.method in _READS and status == 200:
+            digest = hashlib.sha256(content + reply.headers.get("Link", "").encode()).hexdigest()
+            headers.update({"ETag": f'W/"{digest}"', "Cache-Control": "private, max-age=60, s-maxage=60"})
+            if isinstance(reply.body, dict) and isinstance(reply.body.get("updated_at"), str):
+                moved = datetime.fromisoformat(reply.body["updated_at"].replace("Z", "+00:00"))
+                headers["Last-Modified"] = format_datetime(moved, usegmt=True)
+            if digest in request.headers.get("if-none-match", ""):
+                status, content, free = 304, b"", True
+        headers.update(self._rate(login or (request.client.host if request.client else ""), free=free))
+        if content:
+            headers["Content-Type"] = "application/json; charset=utf-8"
+        return Response(content, status, headers)
+
+    def _rate(self, who: str, *, free: bool) -> dict[str, str]:
+        hour = int(time.time()) // 3600
+        with self._counting:
+            for old in [key for key in self._used if key[1] < hour]:
+                del self._used[old]
+            self._used[who, hour] += 0 if free else 1
+            used = self._used[who, hour]
+        return {
+            "X-RateLimit-Limit": str(RATE_LIMIT),
+            "X-RateLimit-Remaining": str(
+                max(RATE_LIMIT - used, 1)
+            ),  # counted, never enforced: nobody waits an hour here
+            "X-RateLimit-Used": str(used),
+            "X-RateLimit-Reset": str((hour + 1) * 3600),
+            "X-RateLimit-Resource": "core",
+        }
+
+
+def _parse(body: bytes) -> Any:
+    if len(body) > LARGEST_BODY:
+        raise ApiError(413, "Payload too large")
+    if not body:
+        return None
+    try:
+        return json.loads(body)
+    except ValueError as error:
+        raise ApiError(400, "Problems parsing JSON") from error
