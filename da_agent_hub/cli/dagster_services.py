@@ -1,0 +1,72 @@
+"""Dagster on this machine: a home, and its code server, daemon and webserver as services."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import da_agent_hub
+
+from ..config import CONFIG_VARIABLE
+from .console import Trouble, writable_folder, write_whole
+from .services import Services, free_port, listens
+
+DEFINITIONS = "da_agent_hub.definitions"
+START_SECONDS = 90.0
+
+_WITHOUT_A_FILE = """\
+telemetry: {enabled: false}
+nux: {enabled: false}
+sensors: {use_threads: true, num_workers: 4}
+run_monitoring: {enabled: true, max_runtime_seconds: 3600}
+run_retries: {enabled: true, max_retries: 1}
+"""
+
+
+def prepare_home(folder: Path) -> Path:
+    """A DAGSTER_HOME with the hub's own instance settings; an edited file there stays as it is."""
+    writable_folder(folder)
+    chosen = folder / "dagster.yaml"
+    if not chosen.exists():
+        shipped = Path(da_agent_hub.__file__).parents[1] / "dagster.yaml"
+        write_whole(chosen, shipped.read_text(encoding="utf-8") if shipped.is_file() else _WITHOUT_A_FILE)
+    return folder
+
+
+def dagster_environment(home: Path, config: Path, environ: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """What a Dagster process of this home must see."""
+    return {
+        **environ,
+        "DAGSTER_HOME": str(home),
+        CONFIG_VARIABLE: str(config),
+        "PYTHONUNBUFFERED": "1",
+        "DAGSTER_EVENT_BATCH_SIZE": environ.get("DAGSTER_EVENT_BATCH_SIZE", "50"),
+        # dbt and Dagster are found where this Python is, whether or not its environment was activated.
+        "PATH": os.pathsep.join([str(Path(sys.executable).parent), environ.get("PATH", os.defpath)]),
+    }
+
+
+def start_dagster(services: Services, environ: Mapping[str, str], folder: Path, ui_port: int | None) -> str | None:
+    """Start the code server, the daemon and, with a port for it, the webserver; returns the web address.
+
+    Raises:
+        Trouble: if one of them does not come up.
+    """
+    if shutil.which("git") is None:
+        raise Trouble("git is not on the PATH: install it, https://git-scm.com/downloads")
+    code_port = free_port()
+    code = ["dagster", "api", "grpc", "-m", DEFINITIONS, "-h", "127.0.0.1", "-p", str(code_port)]
+    services.start("dagster-code", [sys.executable, "-m", *code], environ, folder)
+    services.wait_until("Dagster's code server", lambda: listens(code_port), START_SECONDS)
+    workspace = ["--grpc-host", "127.0.0.1", "--grpc-port", str(code_port)]
+    daemon = [sys.executable, "-m", "dagster._daemon", "run", *workspace]
+    services.start("dagster-daemon", daemon, environ, folder)
+    if ui_port is None:
+        return None
+    web = [sys.executable, "-m", "dagster_webserver", "-h", "127.0.0.1", "-p", str(ui_port), *workspace]
+    services.start("dagster-webserver", web, environ, folder)
+    services.wait_until("Dagster's webserver", lambda: listens(ui_port), START_SECONDS)
+    return f"http://127.0.0.1:{ui_port}"

@@ -1,0 +1,109 @@
+"""The folder that a demo lives in: what it was made with, and one demo at a time."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import IO
+
+from .console import Trouble, writable_folder, write_whole
+from .services import free_port
+
+FIRST_PORT = 4820
+
+
+@dataclass(frozen=True)
+class DemoHome:
+    """``port`` is in the links of every issue of the sandbox, so that it stays; Dagster's UI has the one after it."""
+
+    folder: Path
+    seed: int
+    port: int
+
+    @property
+    def ui_port(self) -> int:
+        """Where Dagster's UI listens."""
+        return self.port + 1
+
+    @property
+    def config(self) -> Path:
+        """The hub.yaml of this home."""
+        return self.folder / "hub.yaml"
+
+    @property
+    def dagster(self) -> Path:
+        """The DAGSTER_HOME of this home."""
+        return self.folder / "dagster"
+
+    @property
+    def sandbox(self) -> Path:
+        """What the sandbox keeps."""
+        return self.folder / "sandbox"
+
+    @property
+    def logs(self) -> Path:
+        """What the services write."""
+        return self.folder / "logs"
+
+
+def open_home(folder: Path, seed: int | None, port: int | None) -> tuple[DemoHome, IO[str]]:
+    """Make or find a home, and hold it; the lock lasts as long as the file that is returned, or this process.
+
+    Raises:
+        Trouble: if it cannot be written, is in use, is broken, or was made with another seed or port.
+    """
+    folder = writable_folder(folder.absolute())
+    lock = _hold(folder)
+    known = folder / "demo.json"
+    if known.exists():
+        home = _remembered(known, folder)
+        if seed is not None and seed != home.seed:
+            raise Trouble(f"{folder} was made with --seed {home.seed}: leave --seed out, or name another --home")
+        if port is not None and port != home.port:
+            raise Trouble(
+                f"{folder} was made on port {home.port}, and the links of its issues say so: leave --port out, "
+                "or name another --home"
+            )
+        free_port(home.port)
+    else:
+        home = DemoHome(folder, seed if seed is not None else 1, free_port(port) if port else _two_free_ports())
+        write_whole(known, json.dumps({**asdict(home), "folder": None}) + "\n")
+    writable_folder(home.logs)
+    return home, lock
+
+
+def _remembered(known: Path, folder: Path) -> DemoHome:
+    try:
+        content = json.loads(known.read_text(encoding="utf-8"))
+        return DemoHome(folder, int(content["seed"]), int(content["port"]))
+    except (OSError, ValueError, KeyError, TypeError):
+        raise Trouble(f"{known} is broken: remove {folder} and start again, or name another --home") from None
+
+
+def _hold(folder: Path) -> IO[str]:
+    lock = (folder / ".lock").open("a+", encoding="utf-8")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        lock.seek(0)
+        holder = lock.read().strip() or "unknown"
+        lock.close()
+        raise Trouble(f"a demo runs in {folder} already (process {holder}): stop it, or name another --home") from None
+    lock.truncate(0)
+    lock.write(f"{os.getpid()}\n")
+    lock.flush()
+    return lock
+
+
+def _two_free_ports() -> int:
+    for port in range(FIRST_PORT, FIRST_PORT + 100, 10):
+        try:
+            free_port(port)
+            free_port(port + 1)
+        except Trouble:
+            continue
+        return port
+    return free_port()
