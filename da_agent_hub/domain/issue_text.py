@@ -47,7 +47,7 @@ _CATEGORY_WORDS = {
 _NEXT_STEPS = {
     Category.TRANSIENT: "Nothing, unless it keeps coming back: the issue closes by itself after three good runs.",
     Category.CODE_FIX: "Look at what changed between the last good and the first bad run, and fix or revert it.",
-    Category.DATA_QUALITY: "Look at the rows that the SQL below returns, and find the load that brought them. If they are "
+    Category.DATA_QUALITY: "Look at the rows that the failing SQL returns, and find the load that brought them. If they are "
     "right, the expectation has to change, and that is a person's decision.",
     Category.INFRASTRUCTURE: "Check the connection, the permissions and the warehouse that the message names; the project's "
     "code is probably not the cause.",

@@ -1,0 +1,117 @@
+"""What the hub replies in a thread, worded from what it has stored; foreign text in it is quoted, never spoken."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timezone
+
+from .error_record import ErrorRecord, RecordState
+from .fix_proposal import FixOutcome, FixProposal
+from .investigation import Investigation
+from .issue_text import run_link
+from .markdown import code, escape
+from .redaction import redact
+
+NOT_PERMITTED = "Only people with write permission on this repository can ask the hub for something."
+STOPPED = "Stopped: whatever was under way ends at its next step."
+CLOSED_AS_FALSE_POSITIVE = (
+    "Closed as a false positive. The label `false-positive` keeps it closed, also when it fails again; "
+    "take the label off and reopen it to change that."
+)
+
+_FREE_TALK = "Free conversation needs a Claude key in the hub's settings, so here is what is on record:"
+
+
+def help_text(trigger: str) -> str:
+    """Everything that can be asked, one line each."""
+    asked = {
+        "investigate": "look for the cause (again)",
+        "create PR": "try to fix it, verify the fix by running dbt, and open a pull request",
+        "explain": "tell what is known so far",
+        "retry": "do the last thing again",
+        "stop": "end what is under way",
+        "close as false positive": "close it and keep it closed",
+        "use the snowflake-expert to investigate": "ask one expert (any of the configured ones)",
+        "help": "this list",
+    }
+    lines = [f"- {code(f'{trigger} {words}')}: {meaning}" for words, meaning in asked.items()]
+    labels = "The labels `claude:investigate` and `claude:fix`, or assigning the hub, ask for the same without words."
+    return "People with write permission can ask:\n\n" + "\n".join(lines) + f"\n\n{labels}"
+
+
+def explanation(
+    record: ErrorRecord | None, investigations: Sequence[Investigation], fixes: Sequence[FixProposal]
+) -> str:
+    """What is known of an issue, in a few lines."""
+    if record is None:
+        return "No dbt failure is on record for this issue: the hub can only tell of issues that it filed itself."
+    parts = [_record_lines(record)]
+    if investigations:
+        parts.append(_investigation_lines(investigations[-1]))
+    else:
+        parts.append("It was not investigated yet.")
+    if fixes:
+        parts.append(_fix_line(fixes[-1]))
+    return "\n\n".join(parts)
+
+
+def conversation(
+    record: ErrorRecord | None, investigations: Sequence[Investigation], fixes: Sequence[FixProposal], trigger: str
+) -> str:
+    """The answer to words that are no command."""
+    known = explanation(record, investigations, fixes)
+    return f"{_FREE_TALK}\n\n{known}\n\n{code(f'{trigger} help')} lists what can be asked."
+
+
+def wrong_mode(mode: str) -> str:
+    """Why a permitted person's request is not done."""
+    return f"This project runs in mode `{mode}`: set it to `investigate` or `fix` in hub.yaml to have this done."
+
+
+def foreign_issue(author: str) -> str:
+    """Why a label or an assignment is not enough on an issue that an outsider wrote."""
+    return (
+        f"This issue was written by {code(author)}, who has no write permission here, so its text is not taken as an "
+        "instruction. Say in a comment of your own what the hub should do."
+    )
+
+
+EDITED = "That comment was edited after the hub had read it, so nothing was done. Please write a new one."
+
+
+def _record_lines(record: ErrorRecord) -> str:
+    latest = record.latest
+    times = "once" if record.occurrences == 1 else f"{record.occurrences} times"
+    since = f"{record.first_seen.astimezone(timezone.utc):%Y-%m-%d %H:%M} UTC"
+    state = {
+        RecordState.OPEN: "It still fails.",
+        RecordState.RECOVERING: f"Good runs since the last failure: {record.good_runs}.",
+        RecordState.RECOVERED: "It has recovered.",
+    }[record.state]
+    category = record.category.value.replace("_", " ")
+    rule = f", by rule {code(record.rule)}" if record.rule else ""
+    return (
+        f"{escape(redact(record.title), 200)} failed {times} since {since}, last in "
+        f"{run_link(latest.run_id, latest.run_url)}. {state} It counts as {category}{rule} "
+        f"(confidence {record.confidence:.0%}); {len(record.downstream)} nodes are downstream of it."
+    )
+
+
+def _investigation_lines(investigation: Investigation) -> str:
+    lines = [f"**{escape(redact(investigation.headline), 400) or 'The investigation ended without a headline'}**"]
+    lines += [
+        f"- {escape(finding.certainty, 20)}: {escape(redact(finding.claim), 400)}"
+        for finding in investigation.findings[:5]
+    ]
+    if investigation.next_step:
+        lines.append(f"\nNext: {escape(redact(investigation.next_step), 400)}")
+    if investigation.needs_person:
+        lines.append(f"\nA person is needed: {escape(redact(investigation.needs_person), 400)}")
+    return "\n".join(lines)
+
+
+def _fix_line(fix: FixProposal) -> str:
+    if fix.pull_request_url:
+        draft = " as a draft" if fix.outcome is FixOutcome.DRAFT else ""
+        return f"A fix was proposed{draft}: {fix.pull_request_url}"
+    return f"No pull request was opened: {escape(redact(fix.reason), 400)}"

@@ -1,0 +1,154 @@
+"""What a comment asks of the hub: Markdown is parsed as GitHub shows it, and only what a person sees can command."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from functools import lru_cache
+
+from markdown_it import MarkdownIt
+from markdown_it.token import Token
+
+from .command import Command, Intent
+from .sanitiser import sanitise
+
+_MARKDOWN = MarkdownIt("commonmark").enable(["table", "strikethrough"])
+_DETAILS = re.compile(r"(?i)<(/?)details\b")
+
+# A command is short; what follows is its text.
+_MOST_READ = 1_000
+
+_LEAD_IN = re.compile(
+    r"^(?:[\s,:;.!\u2013\u2014-]+|(?:please|pls|hey|hi|hello|ok|okay|now|then|and|just|kindly|could|can|would|will|you|go ahead|"
+    r"let'?s|try to)\b)+"
+)
+_NEGATED = re.compile(
+    r"\b(?:don'?t|do not|not|never|no need|without|instead of|rather than|nobody|isn'?t|won'?t|shouldn'?t|can'?t|cannot|"
+    r"before|until|unless|if|no)\b[^.;!?\n]*$"
+)
+_EXPERT = re.compile(
+    r"\buse\s+(?:the\s+|an?\s+)?(?P<name>[a-z0-9]+(?:-[a-z0-9]+)*-expert|business-context|da-architect)\b"
+)
+
+# These words are commands only where they begin what is said: "why did it stop?" stops nothing.
+_OPENING = (
+    (Intent.STOP, re.compile(r"(?:stop|cancel|abort|halt)\b")),
+    (Intent.HELP, re.compile(r"(?:help\b|commands\b|what can (?:i|we|you)\b|\?)")),
+    (Intent.RETRY, re.compile(r"(?:retry|re-?run|try (?:it |this |that )?again|once more|again)\b")),
+    (Intent.EXPLAIN, re.compile(r"(?:explain|describe|summari[sz]e|why|what|tell (?:me|us)|status)\b")),
+    (Intent.CONVERSE, re.compile(r"(?:how|when|who|where|which|did|do|does|is|are|was|were|has|have|should|shall)\b")),
+    (Intent.CREATE_PR, re.compile(r"fix(?:\s*$|\s*[.!]|\s+(?:this|it|that|the)\b)")),
+)
+_ANYWHERE = (
+    (Intent.FALSE_POSITIVE, re.compile(r"\b(?:close|mark|label)\b[^.;!?\n]{0,40}\bfalse[ -]positive\b")),
+    (
+        Intent.CREATE_PR,
+        re.compile(
+            r"\b(?:create|make|open|raise|submit|send)\s+(?:(?:a|an|the|me|us|new|draft|fix|another)\s+){0,3}"
+            r"(?:prs?\b|pull[ -]requests?\b)|\bfix\s+(?:this|it|that)\b"
+        ),
+    ),
+    (Intent.INVESTIGATE, re.compile(r"\b(?:investigate|analy[sz]e|look\s+(?:in\s?to|at)|dig\s+into|diagnose|debug)\b")),
+)
+
+
+def parse_command(text: str, trigger: str = "@claude") -> Command | None:
+    """The command of a comment, or None where the trigger phrase does not stand in it as a word of its own.
+
+    Code, quotes, links, collapsed sections and HTML never command. Several mentions count as the first that asks for
+    something definite. ``Command.text`` is the comment's visible text, sanitised.
+    """
+    seen = list(_visible(text))
+    mention = _mention(trigger)
+    commands = [
+        _command(before, after or following)
+        for paragraph, following in zip(seen, [*seen[1:], ""], strict=True)
+        for before, after in _said_around(mention, paragraph)
+    ]
+    if not commands:
+        return None
+    intent, expert = next((one for one in commands if one[0] is not Intent.CONVERSE), commands[0])
+    return Command(intent, sanitise("\n\n".join(seen)).strip(), expert)
+
+
+def mentions(text: str, trigger: str) -> bool:
+    """Whether a comment addresses the hub at all."""
+    mention = _mention(trigger)
+    return any(mention.search(paragraph) for paragraph in _visible(text))
+
+
+@lru_cache(maxsize=8)
+def _mention(trigger: str) -> re.Pattern[str]:
+    return re.compile(rf"(?i)(?<![\w@/.`-]){re.escape(trigger)}(?![\w/@\[-]|\.\w)")
+
+
+def _said_around(mention: re.Pattern[str], paragraph: str) -> Iterator[tuple[str, str]]:
+    found = list(mention.finditer(paragraph))
+    ends = [one.start() for one in found[1:]] + [len(paragraph)]
+    start = 0
+    for one, end in zip(found, ends, strict=True):
+        yield paragraph[start : one.start()].strip(), paragraph[one.end() : end].strip()
+        start = one.end()
+
+
+def _command(before: str, after: str) -> tuple[Intent, str | None]:
+    """Intent and expert of what follows a mention, or of what precedes one that ends its paragraph."""
+    said = after if re.search(r"\w|\?", after) else before
+    said = re.sub(r"\s+", " ", sanitise(said[:_MOST_READ]).replace("\u2019", "'").lower()).strip()
+    expert = _EXPERT.search(said)
+    name = expert["name"] if expert and not _NEGATED.search(said[: expert.start()]) else None
+    intent = _intent(_LEAD_IN.sub("", said))
+    if name and intent is Intent.CONVERSE:
+        intent = Intent.INVESTIGATE
+    return intent, name
+
+
+def _intent(said: str) -> Intent:
+    for intent, opening in _OPENING:
+        if opening.match(said):
+            return intent
+    for intent, anywhere in _ANYWHERE:
+        for found in anywhere.finditer(said):
+            if not _NEGATED.search(said[: found.start()]):
+                return intent
+    return Intent.CONVERSE
+
+
+def _visible(text: str) -> Iterator[str]:
+    """The paragraphs, headings, list items and cells of a comment that are the author's own words."""
+    quoted = collapsed = 0
+    for token in _MARKDOWN.parse(text):
+        if token.type in ("blockquote_open", "blockquote_close"):
+            quoted += token.nesting
+        elif token.type == "html_block":
+            collapsed = _collapsed(collapsed, token.content)
+        elif token.type == "inline" and not quoted:
+            words, collapsed = _own_words(token.children or [], collapsed)
+            if words:
+                yield words
+
+
+def _own_words(tokens: list[Token], collapsed: int) -> tuple[str, int]:
+    words: list[str] = []
+    skipped = 0
+    for token in tokens:
+        if token.type in ("link_open", "s_open", "link_close", "s_close"):
+            skipped += token.nesting
+        elif token.type == "html_inline":
+            collapsed = _collapsed(collapsed, token.content)
+        elif collapsed or skipped:
+            continue
+        elif token.type == "text":
+            words.append(token.content)
+        elif token.type in ("softbreak", "hardbreak"):
+            words.append("\n")
+        elif token.type in ("code_inline", "image"):
+            # Something stands here: the words on both sides are not neighbours.
+            words.append(" … ")
+    return "".join(words).strip(), collapsed
+
+
+def _collapsed(depth: int, html: str) -> int:
+    for tag in _DETAILS.finditer(html):
+        depth = max(0, depth + (-1 if tag[1] else 1))
+    return depth

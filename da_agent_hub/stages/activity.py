@@ -1,0 +1,163 @@
+"""What people did on GitHub since the last look becomes inbox events: nothing is missed, and nothing counts twice."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from hashlib import sha256
+
+from ..config import GitHubSettings
+from ..domain.command import EventKind, InboxEvent
+from ..domain.command_parser import mentions
+from ..domain.issue import GITHUB_COM, Comment, Issue, IssueRef, RepoRef, TimelineEvent
+from ..domain.issue_text import HUB_LABEL
+from ..domain.marker import is_marked
+from ..domain.tracker_error import NotThere
+from ..ports import IssueTracker, RecordStore
+
+COMMAND_LABELS = frozenset({"claude:fix", "claude:investigate", "claude:collaborate"})
+
+# GitHub's times are whole seconds, and its list may lag behind what was just written.
+_OVERLAP = timedelta(minutes=2)
+_MOST_ISSUES = 40
+_FIX_BRANCH = re.compile(r"claude/issue-(?P<number>[0-9]{1,9})(?:-|$)")
+
+
+@dataclass(frozen=True)
+class Activity:
+    """What one look found: ``changed`` False means that GitHub said so in one request.
+
+    ``moved`` are the issues and pull requests that were read, ``new_events`` how many events were not yet known, and
+    ``more`` whether some were left for the next look.
+    """
+
+    changed: bool
+    moved: tuple[IssueRef, ...] = ()
+    new_events: int = 0
+    more: bool = False
+
+
+def read_activity(
+    tracker: IssueTracker, store: RecordStore, github: GitHubSettings, repo: RepoRef, now: datetime
+) -> Activity:
+    """Look once, with one conditional request and then two for each issue that moved; at most 40 issues a look.
+
+    The first look of all starts now, less a short overlap: what people wrote before the hub came is not answered.
+
+    Raises:
+        TrackerError: where GitHub could not be read; the cursor stays, so that the next look misses nothing.
+    """
+    name = f"activity:{repo}"
+    cursor = store.cursor(name)
+    if not cursor:
+        start = (now - _OVERLAP).isoformat()
+        cursor = {"since": start, "started": start}
+        # At once, since a first look that failed must not make the second start later.
+        store.set_cursor(name, cursor)
+    since, started = datetime.fromisoformat(cursor["since"]), datetime.fromisoformat(cursor["started"])
+    changed, etag = tracker.changed_issues(repo, since, cursor.get("etag"))
+    if changed is None:
+        return Activity(changed=False)
+    looked_at = changed[:_MOST_ISSUES]
+    reader = _Reader(tracker, store, github, tracker.login(), since - _OVERLAP, started)
+    new = 0
+    for issue in looked_at:
+        new += store.add_events(reader.events_of(issue))
+    more = len(changed) > len(looked_at)
+    moved_to = max([since, *(issue.updated_at - _OVERLAP for issue in looked_at)])
+    if more and moved_to == since:
+        # More than a full look within the overlap, or within one second, would be read again for ever.
+        moved_to = max(looked_at[-1].updated_at, since + timedelta(seconds=1))
+    # An ETag belongs to one address, and ``since`` is part of it.
+    store.set_cursor(name, {**cursor, "since": moved_to.isoformat(), "etag": etag if moved_to == since else None})
+    return Activity(True, tuple(issue.ref for issue in looked_at), new, more)
+
+
+@dataclass(frozen=True)
+class _Reader:
+    tracker: IssueTracker
+    store: RecordStore
+    github: GitHubSettings
+    login: str
+    since: datetime
+    started: datetime
+
+    def events_of(self, issue: Issue) -> list[InboxEvent]:
+        target = self._issue_of_pull_request(issue) if issue.is_pull_request else issue.ref
+        if target is None:
+            return []
+        found = [
+            *self._opening(issue),
+            *(
+                event
+                for one in self.tracker.comments(issue.ref, self.since)
+                for event in self._comment(one, issue, target)
+            ),
+            *(event for one in self.tracker.events(issue.ref) for event in self._timeline(one, issue, target)),
+        ]
+        return [event for event in found if event.happened_at >= self.started]
+
+    def _opening(self, issue: Issue) -> Iterator[InboxEvent]:
+        if not issue.is_pull_request and not self._is_self(issue.author) and self._addressed(issue.body):
+            yield self._said(f"opening:{issue.ref}", issue.ref, issue.author, issue.created_at, "", issue.body)
+
+    def _comment(self, comment: Comment, issue: Issue, target: IssueRef) -> Iterator[InboxEvent]:
+        if comment.author_is_bot or self._is_self(comment.author) or is_marked(comment.body):
+            return
+        if self._addressed(comment.body):
+            event_id, subject = self._event_id("comment", str(comment.comment_id), target), str(comment.comment_id)
+            said = self._said(event_id, target, comment.author, comment.created_at, subject, comment.body)
+            # What is said on a fix is answered there.
+            yield said if issue.ref == target else replace(said, detail={"thread": str(issue.ref)})
+
+    def _timeline(self, event: TimelineEvent, issue: Issue, target: IssueRef) -> Iterator[InboxEvent]:
+        kind, subject = EventKind(event.kind), event.subject
+        if issue.is_pull_request:
+            if kind is not EventKind.MERGED:
+                return
+            subject = str(issue.ref)
+        elif self._is_self(event.actor) or event.actor.endswith("[bot]") or not self._concerns(kind, subject, issue):
+            return
+        event_id = self._event_id("event", event.event_id, target)
+        yield InboxEvent(event_id, str(target), kind, event.actor, event.created_at, subject)
+
+    def _concerns(self, kind: EventKind, subject: str, issue: Issue) -> bool:
+        if kind is EventKind.LABELED:
+            return subject in COMMAND_LABELS
+        if kind is EventKind.ASSIGNED:
+            return self._is_self(subject)
+        ours = HUB_LABEL in issue.labels or self._is_self(issue.author)
+        return kind in (EventKind.CLOSED, EventKind.REOPENED) and ours
+
+    def _issue_of_pull_request(self, pull_request: Issue) -> IssueRef | None:
+        key = self.store.issue_of_pull_request(str(pull_request.ref))
+        if key:
+            return IssueRef.parse(key)
+        if not self._is_self(pull_request.author):
+            return None
+        try:
+            branch = _FIX_BRANCH.match(self.tracker.pull_request(pull_request.ref).head_branch)
+        except NotThere:
+            return None
+        return IssueRef(pull_request.ref.repo, int(branch["number"])) if branch else None
+
+    def _said(self, event_id: str, target: IssueRef, actor: str, at: datetime, subject: str, text: str) -> InboxEvent:
+        return InboxEvent(event_id, str(target), EventKind.COMMENT, actor, at, subject, text, body_hash(text))
+
+    def _event_id(self, kind: str, number: str, target: IssueRef) -> str:
+        # GitHub numbers comments and events for a whole host.
+        host = target.repo.host
+        return f"{kind}:{number}" if host == GITHUB_COM else f"{kind}:{host}:{number}"
+
+    def _addressed(self, text: str) -> bool:
+        return mentions(text, self.github.trigger)
+
+    def _is_self(self, login: str) -> bool:
+        return login.lower() in {self.login.lower(), (self.github.bot_login or self.login).lower()}
+
+
+def body_hash(text: str) -> str:
+    """SHA-256 of a body, with the line ends that GitHub's web form changes made equal."""
+    return sha256("\n".join(text.splitlines()).encode("utf-8", "surrogatepass")).hexdigest()
