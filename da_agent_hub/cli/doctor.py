@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta, timezone
 from functools import partial
@@ -16,19 +16,16 @@ import click
 
 from ..config import (
     ClaudeSettings,
-    DbtCloudSource,
     DbtCoreSource,
     GitHubSettings,
     HubSettings,
     ProjectSettings,
     StateSettings,
 )
+from ..defs.hub import Hub
 from ..domain.issue import RepoRef
-from ..domain.redaction import redact
 from ..domain.tracker_error import Unanswered
 from .console import config_option, console, json_option, read_settings, writable_folder, write_json
-
-LOOK_BACK_DAYS = 14
 
 
 @dataclass(frozen=True)
@@ -76,13 +73,13 @@ def doctor(config: Path | None, claude: bool, json_file: Path | None) -> None:
 
 def examine(settings: HubSettings, path: Path | None, *, ask_claude: bool) -> Iterator[Check]:
     """Every check, in the order in which a failing one explains those after it."""
-    secrets = _secrets(settings)
+    hub = Hub(settings)
 
     def check(name: str, look: Callable[[], str], otherwise: str) -> Check:
         try:
-            return Check(name, True, redact(look(), secrets))
+            return Check(name, True, hub.redact(look()))
         except Exception as error:  # a check that breaks is a finding about that check, and the others still count
-            detail = redact(" ".join(str(error).split()) or type(error).__name__, secrets)
+            detail = hub.redact(" ".join(str(error).split()) or type(error).__name__)
             told = str(getattr(error, "next_step", ""))
             if told and detail.endswith(told):
                 detail = detail[: -len(told)].rstrip()
@@ -95,30 +92,17 @@ def examine(settings: HubSettings, path: Path | None, *, ask_claude: bool) -> It
     yield check("state folders", partial(_folders, settings.state), "check state.artifacts_dir and state.checkouts_dir")
     for project in settings.projects:
         step = f"check the source of {project.name}"
-        yield check(f"{project.name}: dbt runs", partial(_dbt_runs, project, settings.state), step)
+        yield check(f"{project.name}: dbt runs", partial(_dbt_runs, project, hub), step)
     for github in settings.github:
         step = f"check the network and the base_url of {github.host}"
         yield check(f"{github.host}: login", partial(_login, github), step)
     for project in settings.projects:
-        github = _github_of(project, settings)
         step = f"check the network and the repo of {project.name}"
-        yield check(f"{project.name}: {project.repo}", partial(_repository, project, github), step)
+        yield check(f"{project.name}: {project.repo}", partial(_repository, project, hub), step)
         step = f"check clone_url, dbt_directory and verification of {project.name}"
-        yield check(f"{project.name}: verification", partial(_verification, project, settings.state, github), step)
+        yield check(f"{project.name}: verification", partial(_verification, project, hub), step)
     yield check("experts", partial(_experts, settings.claude), "check claude.agents_dir")
     yield check("claude", partial(_claude, settings.claude, ask_claude), "check claude.api_key")
-
-
-def _secrets(settings: HubSettings) -> Sequence[str]:
-    held = [github.token for github in settings.github]
-    held += [project.source.token for project in settings.projects if isinstance(project.source, DbtCloudSource)]
-    held += [settings.claude.api_key] if settings.claude.api_key else []
-    return [secret.get_secret_value() for secret in held]
-
-
-def _github_of(project: ProjectSettings, settings: HubSettings) -> GitHubSettings:
-    host = RepoRef.parse(project.repo).host
-    return next(github for github in settings.github if github.host == host)
 
 
 def _git() -> str:
@@ -163,22 +147,17 @@ def _folders(state: StateSettings) -> str:
     return f"{state.artifacts_dir} and {state.checkouts_dir} can be written"
 
 
-def _dbt_runs(project: ProjectSettings, state: StateSettings) -> str:
-    until = datetime.now(timezone.utc)
-    since = until - timedelta(days=LOOK_BACK_DAYS)
+def _dbt_runs(project: ProjectSettings, hub: Hub) -> str:
+    until = hub.now()
+    since = until - timedelta(days=hub.settings.schedule.history_days)
     if isinstance(project.source, DbtCoreSource):
-        from ..adapters.dbt_core import DbtCoreRuns
-
-        if not project.source.path.is_dir():
-            raise _Failed(f"{project.source.path} is not a folder", "run dbt there first, or set source.path")
-        found = DbtCoreRuns(project.source).finished_runs(project.name, since, until)
         where = str(project.source.path)
+        if not project.source.path.is_dir():
+            raise _Failed(f"{where} is not a folder", "run dbt there first, or set source.path")
     else:
-        from ..adapters.dbt_cloud import DbtCloudRuns
-
-        found = DbtCloudRuns(project.source, state.artifacts_dir).finished_runs(project.name, since, until)
         where = f"dbt Cloud account {project.source.account_id}"
-    return f"{where}, {len(found)} finished runs in the last {LOOK_BACK_DAYS} days"
+    found = hub.source(project).finished_runs(project.name, since, until)
+    return f"{where}, {len(found)} finished runs in the last {hub.settings.schedule.history_days} days"
 
 
 def _login(github: GitHubSettings) -> str:
@@ -187,27 +166,23 @@ def _login(github: GitHubSettings) -> str:
     return f"logged in as {GitHubTracker(github).login()}"
 
 
-def _repository(project: ProjectSettings, github: GitHubSettings) -> str:
-    from ..adapters.github import GitHubTracker
-
-    tracker = GitHubTracker(github)
+def _repository(project: ProjectSettings, hub: Hub) -> str:
     repo = RepoRef.parse(project.repo)
+    tracker = hub.tracker(repo)
     branch, _ = tracker.default_branch(repo)
     issues = len(tracker.hub_issues(repo))
     login = tracker.login()
     permission = tracker.permission(repo, login)
     if project.mode != "observe" and permission not in ("write", "maintain", "admin"):
         raise _Failed(
-            f"{login} may only {permission} in {repo}, mode {project.mode} must label and write",
+            f"{login} has {permission} permission in {repo}, and mode {project.mode} must label and write there",
             f"give {login} write permission, or set the mode to observe",
         )
     return f"{login} has {permission} permission (labels included), default branch {branch}, {issues} issues of the hub"
 
 
-def _verification(project: ProjectSettings, state: StateSettings, github: GitHubSettings) -> str:
-    from ..adapters.workbench import open_workbench
-
-    with open_workbench(project, state, github) as bench:
+def _verification(project: ProjectSettings, hub: Hub) -> str:
+    with hub.workbench(project) as bench:
         if not bench.can_run_dbt:
             return "not set up: patches are proposed as drafts, unverified (set verification.profiles_dir and target)"
         return f"a checkout of {project.repo} was made, patches are tried on target {bench.target}"

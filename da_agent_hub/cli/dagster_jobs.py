@@ -1,0 +1,127 @@
+"""Runs the hub's Dagster jobs in this process, for commands that have no always-on Dagster beside them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+
+import dagster as dg
+
+from ..config import HubSettings
+from ..definitions import build
+from ..defs.hub import Hub
+from ..defs.names import DAILY_JOB, ISSUE_JOB
+from ..defs.partitions import ISSUES, range_tags
+from ..domain.issue import RepoRef
+from ..domain.window import Window
+
+# An event that fails is tried again by the next call; within one, this often.
+MOST_ROUNDS = 5
+
+
+@dataclass(frozen=True)
+class JobRun:
+    """How one run of a job ended: ``what`` is the range of days or the issue, ``errors`` a sentence a failed step."""
+
+    job: str
+    what: str
+    run_id: str
+    errors: tuple[str, ...] = ()
+
+
+@contextmanager
+def dagster_instance(environ: Mapping[str, str] = os.environ) -> Iterator[dg.DagsterInstance]:
+    """The instance of DAGSTER_HOME, where runs stay to be looked at; without one, an instance for the moment."""
+    if environ.get("DAGSTER_HOME"):
+        with dg.DagsterInstance.get() as instance:
+            yield instance
+    else:
+        with dg.DagsterInstance.ephemeral() as instance:
+            yield instance
+
+
+class Jobs:
+    """The jobs of one configuration on one instance; ``tell`` hears what is being done."""
+
+    def __init__(self, settings: HubSettings, instance: dg.DagsterInstance, tell: Callable[[str], None]) -> None:
+        self.hub = Hub(settings)
+        self._definitions = build(settings)
+        self._instance = instance
+        self._tell = tell
+
+    def read_days(self, first: str, last: str) -> JobRun:
+        """The daily job over a range of reporting days, both included."""
+        self._tell(f"reading the days {first} to {last}")
+        return self._run(DAILY_JOB, f"{first} to {last}", tags=range_tags(first, last))
+
+    def read_activity(self) -> Sequence[str]:
+        """Take in what people did on GitHub since the last look; returns a sentence for each repository that failed."""
+        from ..stages.collaborate import read_activity
+
+        problems = []
+        for repo in sorted({project.repo for project in self.hub.settings.projects}):
+            ref = RepoRef.parse(repo)
+            self._tell(f"reading what people did in {repo}")
+            try:
+                read_activity(self.hub.tracker(ref), self.hub.store, self.hub.github(ref), ref, self.hub.now())
+            except Exception as error:  # the other repositories still count
+                problems.append(self.hub.redact(f"{repo}: {error}"))
+        return problems
+
+    def drain_inbox(self) -> Sequence[JobRun]:
+        """Work on each issue with something waiting until nothing is left or nothing gets done any more."""
+        runs: list[JobRun] = []
+        for _ in range(MOST_ROUNDS):
+            waiting = list(self.hub.store.pending_issues())
+            if not waiting:
+                break
+            for number, issue_key in enumerate(waiting, 1):
+                self._tell(f"working on {issue_key} ({number} of {len(waiting)})")
+                self._instance.add_dynamic_partitions(str(ISSUES.name), [issue_key])
+                runs.append(self._run(ISSUE_JOB, issue_key, partition_key=issue_key))
+            if set(self.hub.store.pending_issues()) >= set(waiting):
+                break
+        return runs
+
+    def _run(
+        self, job: str, what: str, *, tags: Mapping[str, str] | None = None, partition_key: str | None = None
+    ) -> JobRun:
+        result = self._definitions.resolve_job_def(job).execute_in_process(
+            instance=self._instance,
+            tags=dict(tags or {}),
+            partition_key=partition_key,
+            raise_on_error=False,
+        )
+        errors = tuple(
+            f"{event.step_key}: {self.hub.redact(_innermost(event.step_failure_data.error))}"
+            for event in result.all_events
+            if event.is_step_failure
+        )
+        if not result.success and not errors:
+            errors = (f"{job} did not succeed",)
+        return JobRun(job, what, result.run_id, errors)
+
+
+def closed_days(now: datetime) -> tuple[str, str]:
+    """The reporting day that closed last, after the one before it, which had runs that were still going."""
+    closed = days_before(open_day(now), 1)
+    return days_before(closed, 1), closed
+
+
+def open_day(now: datetime) -> str:
+    """The reporting day that now falls into."""
+    return Window.containing(now).day
+
+
+def days_before(day: str, count: int) -> str:
+    """The day so many before."""
+    return (date.fromisoformat(day) - timedelta(days=count)).isoformat()
+
+
+def _innermost(error: object) -> str:
+    while (cause := getattr(error, "cause", None)) is not None:
+        error = cause
+    return " ".join(str(getattr(error, "message", error)).split())

@@ -1,0 +1,62 @@
+"""`da-agent-hub monitor`: the daily job once, for cron or CI users without an always-on Dagster."""
+
+from __future__ import annotations
+
+import logging
+from datetime import datetime, timezone
+from pathlib import Path
+
+import click
+
+from .console import config_option, console, json_option, read_settings, write_json
+
+
+@click.command()
+@config_option
+@click.option("--until-now", is_flag=True, help="Also read the day that is still open.")
+@click.option("--days", type=click.IntRange(1, 366), help="Read this many closed days instead of two.")
+@json_option
+def monitor(config: Path | None, until_now: bool, days: int | None, json_file: Path | None) -> None:
+    """Read finished dbt runs, file issues, work on what waits; once.
+
+    Runs the jobs of the hub's Dagster definitions in this process. With DAGSTER_HOME set, its runs stay to be seen.
+
+    Exit code: 0 all was done, whether or not failures were found; 1 something could not be done; 2 the configuration
+    cannot be used.
+    """
+    settings, _ = read_settings(config)
+    from .dagster_jobs import Jobs, closed_days, dagster_instance, days_before, open_day
+    from .summary import issue_rows, issue_table
+    from .watch import Watch
+
+    logging.getLogger("dagster").setLevel(logging.ERROR)
+    now = datetime.now(timezone.utc)
+    first, last = closed_days(now)
+    first = days_before(last, days - 1) if days else first
+    last = open_day(now) if until_now else last
+    with dagster_instance() as instance, console.status("starting") as status:
+        jobs = Jobs(settings, instance, status.update)
+        runs = [jobs.read_days(first, last)]
+        problems = list(jobs.read_activity())
+        runs += jobs.drain_inbox()
+    problems += [f"{run.job} of {run.what}: {error}" for run in runs for error in run.errors]
+    seen = list(Watch(settings).issues())
+    console.print(issue_table(seen))
+    closed = sum(one.issue.state == "closed" for one in seen)
+    console.print(
+        f"Days {first} to {last}: {len(seen) - closed} issues open, {closed} closed, {len(runs)} Dagster runs."
+    )
+    for problem in problems:
+        console.print(f"FAIL  {problem}", style="red", markup=False)
+    write_json(
+        json_file,
+        {
+            "ok": not problems,
+            "days": [first, last],
+            "runs": [{"job": run.job, "of": run.what, "id": run.run_id, "errors": run.errors} for run in runs],
+            "problems": problems,
+            "issues": issue_rows(seen),
+        },
+    )
+    if problems:
+        raise SystemExit(1)
