@@ -6,18 +6,26 @@ from pathlib import Path
 
 import duckdb
 
-from . import code_faults
+from . import code_faults, data_faults, grain_faults, hard_calls
 from .expectation import HiddenCheck, Scenario
 from .site import DbtBuild, Site
 
-SCENARIOS: dict[str, Scenario] = {scenario.name: scenario for scenario in (*code_faults.SCENARIOS,)}
+SCENARIOS: dict[str, Scenario] = {
+    scenario.name: scenario
+    for scenario in (*code_faults.SCENARIOS, *grain_faults.SCENARIOS, *data_faults.SCENARIOS, *hard_calls.SCENARIOS)
+}
 
 
 def stage(scenario: Scenario, root: Path) -> tuple[Site, DbtBuild]:
     """Build the project in a new folder up to and with the ``dbt build`` that fails, whose artifacts remain."""
     site = Site(root, scenario.project, directory=scenario.directory, git=scenario.git)
     scenario.build(site)
-    return site, site.dbt("build")
+    build = site.dbt("build")
+    for _ in range(scenario.attempts - 1):
+        if build.code:
+            break
+        build = site.dbt("build")
+    return site, build
 
 
 def failed_checks(checks: tuple[HiddenCheck, ...], warehouse: Path) -> list[str]:

@@ -51,7 +51,8 @@ class Scenario:
 
     ``protected`` are globs, relative to the repository, that no proposed patch may touch. ``oracle`` is a right fix,
     as new file contents by path, where one exists that needs no person. ``directory`` is where dbt's project lies in
-    the repository, and ``git`` is False for a plain folder.
+    the repository, and ``git`` is False for a plain folder. ``attempts`` says how often to build until it fails,
+    for what fails by chance.
     """
 
     name: str
@@ -63,6 +64,7 @@ class Scenario:
     oracle: Callable[[Site], Mapping[str, str | None]] | None = None
     directory: str = "."
     git: bool = True
+    attempts: int = 1
 
     @property
     def project(self) -> str:
