@@ -101,15 +101,15 @@ class Classification:
 
 def classify(failure: Failure, node: GraphNode | None) -> Classification:
     """Decide class and category of one failure; ``node`` is the failing node where the lineage holds it."""
-    if failure.kind is FailureKind.SOURCE_FRESHNESS:
+    if failure.kind is FailureKind.SOURCE_FRESHNESS and matched(failure.message) is None:
         return _as("stale_source", "the source is older than its freshness limit", 0.95)
     if failure.kind is FailureKind.CANCELLED:
         return _as("run_cancelled", "the run was cancelled", 0.6)
     if failure.kind is FailureKind.UNREADABLE:
         return _as("unreadable_run", "the run failed and nothing of it could be read", 0.5)
-    if failure.kind is FailureKind.UNIT_TEST and not _is_sql_error(failure):
+    if failure.kind is FailureKind.UNIT_TEST and found_rows(failure):
         return _as("unit_test_mismatch", "a unit test's rows differ from what it expects", 0.9)
-    if failure.kind is FailureKind.TEST and not _is_sql_error(failure):
+    if failure.kind is FailureKind.TEST and found_rows(failure):
         return _of_test(failure, node)
     found = matched(failure.message)
     if found is not None:
@@ -122,9 +122,9 @@ def classify(failure: Failure, node: GraphNode | None) -> Classification:
     return _as("unknown_error", "no known pattern matches the message", 0.3)
 
 
-def _is_sql_error(failure: Failure) -> bool:
-    """A test that could not be run at all is not a test that found rows."""
-    return failure.failures is None and " Error" in failure.message.split("\n", 1)[0]
+def found_rows(failure: Failure) -> bool:
+    """Whether a test ran and found rows; one that could not be run at all has a message of the warehouse instead."""
+    return failure.failures is not None or not failure.message or failure.message.startswith("Got ")
 
 
 def _of_test(failure: Failure, node: GraphNode | None) -> Classification:

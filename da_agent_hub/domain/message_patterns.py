@@ -32,14 +32,25 @@ PATTERNS: tuple[MessagePattern, ...] = (
         r"depends on a node named '(?P<name>[^']+)'.*which (?:was not found|is disabled)",
         r"depends on a source named '(?P<name>[^']+)'.*which (?:was not found|is disabled)",
     ),
-    *_say("unknown_macro", r"'(?P<name>\w+)' is undefined", r"dbt could not find a macro with the name '(?P<name>[^']+)'"),
+    *_say(
+        "unknown_macro", r"'(?P<name>\w+)' is undefined", r"dbt could not find a macro with the name '(?P<name>[^']+)'"
+    ),
     *_say("contract_violation", r"enforced contract that failed", r"contract.*(?:failed|mismatch).*data_type"),
     *_say("on_schema_change", r"source and target schemas on this incremental model are out of sync"),
     *_say("duplicate_resource", r"dbt found two \w+ with the name \"?(?P<name>[\w.]+)"),
     *_say("dependency_cycle", r"found a cycle: (?P<name>\S+)"),
-    *_say("missing_variable", r"required var '(?P<name>\w+)' not found", r"env var required but not provided: '(?P<name>\w+)'"),
+    *_say(
+        "missing_variable",
+        r"required var '(?P<name>\w+)' not found",
+        r"env var required but not provided: '(?P<name>\w+)'",
+    ),
     *_say("missing_package", r"dbt deps|packages? (?:were|was|is) not (?:found|installed)|missing required package"),
-    *_say("invalid_yaml", r"error reading [^\n]+\.ya?ml", r"invalid \w+ config given in", r"at path \[.*\]: .* is not valid"),
+    *_say(
+        "invalid_yaml",
+        r"error reading [^\n]+\.ya?ml",
+        r"invalid \w+ config given in",
+        r"at path \[.*\]: .* is not valid",
+    ),
     *_say("invalid_profile", r"could not find profile named", r"profile .* (?:is|was) (?:invalid|not found)"),
     # what passes by itself
     *_say(
@@ -74,7 +85,10 @@ PATTERNS: tuple[MessagePattern, ...] = (
         r"(?:exceeded|exceeds) .*memory limit|memory limit exceeded|exceeded_(?:local|global)?_?memory_limit",
         r"resources exceeded during query execution|could not allocate|outofmemoryerror|failed to allocate",
     ),
-    *_say("out_of_disk", r"no space left on device|disk full|could not extend file|exceeded .*temp(?:orary)? (?:disk|directory)"),
+    *_say(
+        "out_of_disk",
+        r"no space left on device|disk full|could not extend file|exceeded .*temp(?:orary)? (?:disk|directory)",
+    ),
     *_say(
         "authentication_failed",
         r"password authentication failed|incorrect username or password|authentication (?:token|failed|failure|error)|"
@@ -97,7 +111,10 @@ PATTERNS: tuple[MessagePattern, ...] = (
         r"permission denied|insufficient privileges|access denied|access_denied|not authorized|does not have permission",
         r"permission .* was denied|unauthorized|403 .*(?:forbidden|denied)|insufficient_permissions|lacks? .*permission",
     ),
-    *_say("quota_exceeded", r"quota exceeded|billing has not been enabled|exceeded .*quota|resource monitor .*exceeded|custom quota"),
+    *_say(
+        "quota_exceeded",
+        r"quota exceeded|billing has not been enabled|exceeded .*quota|resource monitor .*exceeded|custom quota",
+    ),
     # what SQL the warehouse would not run
     *_say(
         "ambiguous_column",
@@ -171,8 +188,13 @@ PATTERNS: tuple[MessagePattern, ...] = (
         r"one merge target table row matched more than one source row",
     ),
     *_say("duplicate_keys", r"duplicate key|violates (?:unique|primary key) constraint|cannot insert duplicate key"),
-    *_say("null_values", r"null value in column \"?(?P<name>\w+)|not null constraint failed|null result in a non-nullable column|cannot insert the value null into column '(?P<name2>\w+)'"),
-    *_say("column_count_mismatch", r"same number of result columns|number of columns|column count|mismatched column count"),
+    *_say(
+        "null_values",
+        r"null value in column \"?(?P<name>\w+)|not null constraint failed|null result in a non-nullable column|cannot insert the value null into column '(?P<name2>\w+)'",
+    ),
+    *_say(
+        "column_count_mismatch", r"same number of result columns|number of columns|column count|mismatched column count"
+    ),
     *_say(
         "syntax_error",
         r"parser error|syntax error|\[parse_syntax_error\]|incorrect syntax near|mismatched input|sql compilation error:\s*parse",

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 _ANSI = re.compile(r"\x1b\[[0-9;]*m")
 # `13:54:21  text` on the console, `13:54:21.123456 [error] [MainThread]: text` in dbt.log.
 _STAMP = re.compile(r"^\d{2}:\d{2}:\d{2}(?:\.\d+)?(?: \[\w+\s*\] \[[^\]]*\]:| )? ?")
-_HEADER = re.compile(r"(?:(?P<kind>[A-Z]\w+) Error|Failure) in (?P<resource>[a-z_ ]+?) (?P<name>\S+) \((?P<path>[^)]+)\)")
+_HEADER = re.compile(
+    r"(?:(?P<kind>[A-Z]\w+) Error|Failure) in (?P<resource>[a-z_ ]+?) (?P<name>\S+) \((?P<path>[^)]+)\)"
+)
 _PATHS = (
     re.compile(r"\(([^()\s]+\.(?:sql|py|ya?ml|csv))\)"),
     re.compile(r"\bin (?:the )?file:? ?['\"]?([^\s'\"]+\.(?:sql|py|ya?ml|csv))"),

@@ -1,0 +1,158 @@
+"""Which failures follow from another one: decided from the lineage, and left apart where it cannot be decided."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from .classification import CONTENTION, OUTAGES, Classification
+from .dbt import GraphNode, ProjectGraph
+from .failure import Failure, FailureKind
+
+# What rows of one kind of fault become further down, where both began in the same run.
+_CONSEQUENCES: dict[str, frozenset[str]] = {
+    "duplicate_keys": frozenset({"duplicate_keys", "row_condition", "duplicate_merge_keys"}),
+    "null_values": frozenset({"null_values"}),
+    "unexpected_values": frozenset({"unexpected_values", "null_values"}),
+    "orphan_rows": frozenset({"orphan_rows", "null_values"}),
+}
+_ON_THE_SAME_NODE = {"duplicate_keys": frozenset({"row_condition"})}
+# A node that was not rebuilt leaves its tests and readers with a relation, or columns, that are not there.
+_NOT_REBUILT = frozenset({"missing_relation", "missing_column"})
+_BUILT = frozenset({FailureKind.MODEL, FailureKind.SEED, FailureKind.SNAPSHOT})
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A failure with what was concluded from it alone; ``subject`` is the node it is about, of a test the tested one."""
+
+    failure: Failure
+    classification: Classification
+    fingerprint: str
+    node: GraphNode | None = None
+
+    @property
+    def subject(self) -> str | None:
+        """The unique id of the node that the failure is about."""
+        if self.node is not None and self.node.test is not None:
+            return self.node.test.attached_node or self.node.unique_id
+        return self.failure.unique_id
+
+
+@dataclass(frozen=True)
+class _Standing:
+    judged: Judged
+    root: str
+    began_in: str
+    was_good_before: bool
+
+
+class Attribution:
+    """Follows one environment's runs in order of time and says of each failure whose consequence it is."""
+
+    def __init__(self, graph: ProjectGraph | None) -> None:
+        self._graph = graph
+        self._standing: dict[str, _Standing] = {}
+        self._by_subject: dict[str, set[str]] = defaultdict(set)
+        self._by_node: dict[str, set[str]] = defaultdict(set)
+        self._good: set[str] = set()
+        self._upstream: dict[str, tuple[str, ...]] = {}
+
+    def good(self, unique_id: str) -> None:
+        """A node ran and was good: whatever it failed of is over."""
+        self._good.add(unique_id)
+        for fingerprint in self._by_node.pop(unique_id, set()):
+            standing = self._standing.pop(fingerprint, None)
+            if standing is not None and standing.judged.subject is not None:
+                self._by_subject[standing.judged.subject].discard(fingerprint)
+
+    def attribute(self, run_id: str, failures: Sequence[Judged]) -> Iterator[tuple[Judged, str | None]]:
+        """The failures of a run, causes first, each with the fingerprint of its cause, or None where it is its own."""
+        in_contention: dict[str, str] = {}
+        for judged in sorted(failures, key=self._from_upstream):
+            error_class = judged.classification.error_class
+            root: str | None = None
+            if error_class in CONTENTION and judged.failure.unique_id is not None:
+                root = in_contention.setdefault(error_class, judged.fingerprint)
+            elif error_class not in OUTAGES and judged.failure.unique_id is not None:
+                root = self._root_of(run_id, judged)
+            root = root or judged.fingerprint
+            self._remember(run_id, judged, root)
+            yield judged, None if root == judged.fingerprint else root
+
+    def _from_upstream(self, judged: Judged) -> tuple[int, bool, bool, str, int]:
+        is_test = judged.failure.kind in (FailureKind.TEST, FailureKind.UNIT_TEST)
+        explains = judged.classification.error_class in _ON_THE_SAME_NODE
+        return (len(self._above(judged)), is_test, not explains, judged.failure.unique_id or "", judged.failure.step)
+
+    def _above(self, judged: Judged) -> tuple[str, ...]:
+        """The ancestors of a failure's subject, nearest first."""
+        subject = judged.subject
+        if self._graph is None or subject is None:
+            return ()
+        if subject not in self._upstream:
+            self._upstream[subject] = self._graph.ancestors(subject)
+        return self._upstream[subject]
+
+    def _remember(self, run_id: str, judged: Judged, root: str) -> None:
+        unique_id, known = judged.failure.unique_id, self._standing.get(judged.fingerprint)
+        self._standing[judged.fingerprint] = _Standing(
+            judged=judged,
+            root=root,
+            began_in=known.began_in if known else run_id,
+            was_good_before=known.was_good_before if known else unique_id in self._good,
+        )
+        if unique_id is not None:
+            self._by_node[unique_id].add(judged.fingerprint)
+        if judged.subject is not None:
+            self._by_subject[judged.subject].add(judged.fingerprint)
+
+    def _root_of(self, run_id: str, judged: Judged) -> str | None:
+        known = self._standing.get(judged.fingerprint)
+        began = known.began_in if known else run_id
+        was_good = known.was_good_before if known else judged.failure.unique_id in self._good
+        for candidate in self._candidates(judged):
+            if judged.fingerprint in (candidate.judged.fingerprint, candidate.root):
+                continue
+            if candidate.root not in self._standing:
+                continue
+            together = (
+                was_good
+                and candidate.was_good_before
+                and candidate.began_in == began
+                and candidate.judged.failure.run_id == run_id
+            )
+            if self._follows(judged, candidate.judged, began_together=together, in_run=run_id):
+                return candidate.root
+        return None
+
+    def _candidates(self, judged: Judged) -> Iterator[_Standing]:
+        subject = judged.subject
+        above = self._above(judged)
+        nearby: Iterable[str] = above if subject is None else (*above[::-1], subject)
+        for one in nearby:
+            for fingerprint in sorted(self._by_subject.get(one, ())):
+                yield self._standing[fingerprint]
+        # Two nodes that read the same column of one parent, where that column is gone, are siblings.
+        if self._graph is not None and judged.classification.error_class in _NOT_REBUILT:
+            node = self._graph.get(subject)
+            siblings = {child for parent in (node.depends_on if node else ()) for child in self._graph.children[parent]}
+            for one in sorted(siblings - {subject}):
+                for fingerprint in sorted(self._by_subject.get(one, ())):
+                    yield self._standing[fingerprint]
+
+    def _follows(self, later: Judged, earlier: Judged, *, began_together: bool, in_run: str) -> bool:
+        same_node = later.subject == earlier.subject
+        upstream = earlier.subject in self._above(later)
+        was, now = earlier.classification, later.classification
+        if was.error_class == now.error_class and was.about and was.about == now.about:
+            return True
+        if not (same_node or upstream):
+            return False
+        if earlier.failure.kind in _BUILT and now.error_class in _NOT_REBUILT:
+            return earlier.failure.run_id == in_run and earlier.failure.unique_id != later.failure.unique_id
+        if not began_together:
+            return False
+        allowed = _ON_THE_SAME_NODE if same_node else _CONSEQUENCES
+        return now.error_class in allowed.get(was.error_class, frozenset())

@@ -1,0 +1,338 @@
+"""Error records from runs: one fold over everything that was seen, whatever the order in which it was read."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+
+from .classification import OUTAGES, Classification, classify, found_rows
+from .dbt import DbtRun, GraphNode, Outcome, Owner, ProjectGraph
+from .error_record import Category, ErrorRecord, Sighting
+from .failure import Failure, FailureKind
+from .fingerprint import fingerprint
+from .grouping import Attribution, Judged
+from .priority import Impact, Rule, priority_of
+from .recovery import Episode, Observation, Position, episodes, flaky_evidence
+from .run_failures import failures_of
+
+_LINEAGE = frozenset({"model", "seed", "snapshot"})
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Which failures become records; patterns are shell globs on node names, ``tags`` any of which suffices."""
+
+    warnings: bool = False
+    include: Sequence[str] = ()
+    exclude: Sequence[str] = ()
+    tags: Sequence[str] = ()
+    exclude_tags: Sequence[str] = ()
+    environments: Sequence[str] = ()
+
+    def wants_run(self, run: DbtRun) -> bool:
+        """Whether the run's environment is monitored."""
+        wanted = [one.casefold() for one in self.environments]
+        return not wanted or run.environment.casefold() in wanted
+
+    def wants(self, names: Iterable[str], tags: Iterable[str]) -> bool:
+        """Whether a node, known by its own name and that of the node it tests, is monitored."""
+        names, tags = list(names), set(tags)
+        if any(fnmatchcase(name, pattern) for name in names for pattern in self.exclude):
+            return False
+        if tags & set(self.exclude_tags) or (self.tags and not tags & set(self.tags)):
+            return False
+        return not self.include or any(fnmatchcase(name, pattern) for name in names for pattern in self.include)
+
+
+@dataclass(frozen=True)
+class Policy:
+    """The project's own settings that records depend on; ``owners`` maps a glob, ``tag:x`` or ``group:x`` to a login."""
+
+    selection: Selection = Selection()
+    priority_rules: Sequence[Rule] = ()
+    owners: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass
+class _Cause:
+    """Everything seen of one fingerprint."""
+
+    judged: Judged
+    bad: list[Observation] = field(default_factory=list)
+    nodes: set[str] = field(default_factory=set)
+    steps: set[tuple[str, str]] = field(default_factory=set)
+
+
+def build_records(
+    runs: Iterable[DbtRun],
+    graph: ProjectGraph | None,
+    policy: Policy = Policy(),
+    former: Mapping[str, GraphNode] | None = None,
+) -> tuple[ErrorRecord, ...]:
+    """All records of one project, by first sighting.
+
+    ``former`` holds nodes that failed and that the lineage no longer knows, as an earlier lineage knew them.
+    """
+    return _Fold(runs, graph, policy, former or {}).records()
+
+
+class _Fold:
+    def __init__(
+        self, runs: Iterable[DbtRun], graph: ProjectGraph | None, policy: Policy, former: Mapping[str, GraphNode]
+    ) -> None:
+        by_id = {run.run_id: run for run in runs if policy.selection.wants_run(run)}
+        self._runs = sorted(by_id.values(), key=lambda run: (run.finished_at, run.run_id))
+        self._graph = graph
+        self._policy = policy
+        self._former = former
+        self._causes: dict[str, _Cause] = {}
+        self._members: dict[str, list[tuple[Position, Judged]]] = defaultdict(list)
+        self._goods: dict[tuple[str, str], list[tuple[Position, Sighting]]] = defaultdict(list)
+        self._parsed: dict[tuple[str, str, str], list[tuple[Position, Sighting]]] = defaultdict(list)
+
+    def records(self) -> tuple[ErrorRecord, ...]:
+        judged = {run.run_id: self._judged(run) for run in self._runs}
+        watched = {one.failure.unique_id for found in judged.values() for one in found}
+        watched |= {self._successor(unique_id) for unique_id in watched if unique_id}
+        attributions: dict[str, Attribution] = {}
+        for run in self._runs:
+            attribution = attributions.setdefault(run.environment, Attribution(self._graph))
+            self._follow(run, judged[run.run_id], watched, attribution)
+        found = [record for cause in self._causes.values() if (record := self._record(cause)) is not None]
+        return tuple(sorted(found, key=lambda record: (record.first_seen, record.fingerprint)))
+
+    def _node(self, unique_id: str | None) -> GraphNode | None:
+        known = self._graph.get(unique_id) if self._graph else None
+        return known or self._former.get(unique_id or "")
+
+    def _judged(self, run: DbtRun) -> list[Judged]:
+        selection = self._policy.selection
+        found = []
+        for failure in failures_of(run, self._graph, warnings=selection.warnings):
+            node = self._node(failure.unique_id)
+            classification = classify(failure, node)
+            one = Judged(failure, classification, fingerprint(failure, classification), node)
+            if failure.unique_id is None or selection.wants(*self._names_and_tags(one)):
+                found.append(one)
+        return found
+
+    def _names_and_tags(self, judged: Judged) -> tuple[list[str], list[str]]:
+        nodes = [node for node in (judged.node, self._node(judged.subject)) if node is not None]
+        names = [node.name for node in nodes] or [_name(judged.failure.unique_id or "")]
+        return names, [tag for node in nodes for tag in node.tags]
+
+    def _follow(
+        self, run: DbtRun, judged: Sequence[Judged], watched: set[str | None], attribution: Attribution
+    ) -> None:
+        sighting = Sighting(run.run_id, run.url, run.finished_at, run.git_sha)
+        failed_in = {(one.failure.step, one.failure.unique_id) for one in judged}
+        names = {step.index: step.name for step in run.steps}
+        for step in run.steps:
+            position = (run.finished_at, run.run_id, step.index)
+            if step.results or step.status == "success":
+                self._parsed[(run.environment, run.job_id, step.name)].append((position, sighting))
+            for result in step.results:
+                if result.unique_id not in watched or (step.index, result.unique_id) in failed_in:
+                    continue
+                if result.outcome in (Outcome.GOOD, Outcome.WARNED):
+                    self._goods[(run.environment, result.unique_id)].append((position, sighting))
+                    attribution.good(result.unique_id)
+        if run.status == "success":
+            self._parsed[(run.environment, run.job_id, "")].append(((run.finished_at, run.run_id, 0), sighting))
+        for one, root in attribution.attribute(run.run_id, judged):
+            position = (run.finished_at, run.run_id, one.failure.step)
+            cause = self._causes.setdefault(one.fingerprint, _Cause(one))
+            cause.bad.append(Observation(position, sighting, one.failure, root))
+            cause.judged = one
+            if one.failure.unique_id is not None:
+                cause.nodes.add(one.failure.unique_id)
+            else:
+                cause.steps.add((one.failure.job_id, names.get(one.failure.step, "")))
+            if root is not None:
+                self._members[root].append((position, one))
+
+    def _observations(self, cause: _Cause) -> list[Observation]:
+        environment = cause.judged.failure.environment
+        goods = {
+            seen: sighting
+            for unique_id in sorted(cause.nodes)
+            for seen, sighting in self._good_of(environment, unique_id)
+        }
+        for job_id, step in sorted(cause.steps):
+            goods |= dict(self._parsed[(environment, job_id, step)])
+        if cause.judged.classification.error_class in OUTAGES:
+            # Part of a run got through: the outage was not over.
+            bad_runs = {one.position[1] for one in cause.bad}
+            goods = {seen: sighting for seen, sighting in goods.items() if seen[1] not in bad_runs}
+        goods |= self._after_removal(cause)
+        observed = [Observation(position, sighting) for position, sighting in goods.items()]
+        return sorted([*observed, *cause.bad], key=lambda one: (one.position, one.failure is None))
+
+    def _good_of(self, environment: str, unique_id: str) -> list[tuple[Position, Sighting]]:
+        goods = self._goods[(environment, unique_id)]
+        if self._graph is None or not self._graph.nodes or unique_id in self._graph.nodes:
+            return goods
+        successor = self._successor(unique_id)
+        return goods + (self._goods[(environment, successor)] if successor else [])
+
+    def _after_removal(self, cause: _Cause) -> dict[Position, Sighting]:
+        """A node that left the project cannot run any more: a successful run of its job on other code speaks for it."""
+        if self._graph is None or not self._graph.nodes or not cause.nodes:
+            return {}
+        if any(one in self._graph.nodes or self._successor(one) for one in cause.nodes):
+            return {}
+        last = max(cause.bad, key=lambda one: one.position)
+        jobs = sorted({one.failure.job_id for one in cause.bad if one.failure})
+        return {
+            position: sighting
+            for job_id in jobs
+            for position, sighting in self._parsed[(cause.judged.failure.environment, job_id, "")]
+            if position > last.position and sighting.git_sha and sighting.git_sha != last.sighting.git_sha
+        }
+
+    def _successor(self, unique_id: str) -> str | None:
+        """The test that now asserts the same of the same column: dbt renames a test when its arguments change."""
+        former = self._former.get(unique_id)
+        if self._graph is None or former is None or former.test is None or former.test.attached_node is None:
+            return None
+        spec = former.test
+        for child in self._graph.children.get(former.test.attached_node, ()):
+            now = self._graph.nodes[child].test
+            if now and (now.name, now.attached_node, now.column) == (spec.name, spec.attached_node, spec.column):
+                return child
+        return None
+
+    def _record(self, cause: _Cause) -> ErrorRecord | None:
+        observations = self._observations(cause)
+        classification = cause.judged.classification
+        evidence = flaky_evidence(observations) if cause.nodes else None
+        category = Category.TRANSIENT if evidence else classification.category
+        found = episodes(observations, category)
+        visible = [number for number, episode in enumerate(found) if episode.stands_alone]
+        if not visible:
+            return None
+        episode, number = found[visible[-1]], len(visible)
+        own = [one for one in found[: visible[-1] + 1] if one.stands_alone]
+        failures = [seen for one in own for seen in one.failures]
+        return self._described(cause, classification, category, evidence, episode, number, failures)
+
+    def _described(
+        self,
+        cause: _Cause,
+        classification: Classification,
+        category: Category,
+        evidence: str | None,
+        episode: Episode,
+        number: int,
+        seen: Sequence[Observation],
+    ) -> ErrorRecord:
+        newest = seen[-1].failure
+        assert newest is not None
+        is_outage = classification.error_class in OUTAGES
+        judged = cause.judged
+        subjects = sorted(cause.nodes) if is_outage else [one for one in [judged.subject] if one]
+        began, over = episode.failures[0].position[0], episode.recovered.at if episode.recovered else None
+        followers = [
+            (at, one)
+            for at, one in self._members[judged.fingerprint]
+            if began <= at[0] and (over is None or at[0] < over)
+        ]
+        members = {one.failure.unique_id for _, one in followers} | (cause.nodes if is_outage else set())
+        members -= {None} | (set() if is_outage else cause.nodes)
+        last_run = [one.failure for at, one in followers if at[1] == newest.run_id] + [
+            one.failure for one in seen if one.failure and one.sighting.run_id == newest.run_id
+        ]
+        downstream, exposures = self._reach(subjects)
+        whole_job = newest.unique_id is None and not is_outage
+        if whole_job and self._graph is not None:
+            exposures = tuple(sorted(one for one in self._graph.nodes if one.startswith("exposure.")))
+        _, tags = self._names_and_tags(judged)
+        impact = Impact(
+            newest.environment,
+            category,
+            classification.error_class,
+            tuple(tags),
+            exposures,
+            downstream,
+            whole_job,
+            newest.severity,
+        )
+        priority, reason = priority_of(impact, self._policy.priority_rules)
+        rule = classification.rule if evidence is None else f"{classification.rule}; flaky, because it {evidence}"
+        return ErrorRecord(
+            fingerprint=judged.fingerprint,
+            project=newest.project,
+            environment=newest.environment,
+            node=None if is_outage else newest.unique_id,
+            title=self._title(judged, classification, len(cause.nodes)),
+            error_class=classification.error_class,
+            category=category,
+            priority=priority,
+            latest=newest,
+            first_seen=seen[0].sighting.at,
+            last_seen=seen[-1].sighting.at,
+            occurrences=len({one.sighting.run_id for one in seen}),
+            state=episode.state,
+            good_runs=episode.good_runs,
+            episode=number,
+            last_good=episode.last_good,
+            first_bad=episode.failures[0].sighting,
+            recovered=episode.recovered,
+            code_changed_since=episode.code_changed,
+            flaky_evidence=evidence,
+            members=tuple(sorted(one for one in members if one)),
+            skipped=tuple(sorted({one for failure in last_run for one in failure.skipped})),
+            downstream=downstream,
+            exposures=exposures,
+            owner=self._owner(judged),
+            tags=tuple(dict.fromkeys(tags)),
+            complexity=min(10, classification.complexity + (1 if len(downstream) > 10 else 0)),
+            confidence=classification.confidence,
+            rule=rule,
+            priority_reason=reason,
+        )
+
+    def _reach(self, subjects: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """Models, seeds and snapshots downstream, nearest first, and the exposures downstream."""
+        if self._graph is None:
+            return (), ()
+        below = dict.fromkeys(one for subject in subjects for one in self._graph.descendants(subject))
+        kinds = {one: self._graph.nodes[one].resource_type for one in below if one in self._graph.nodes}
+        downstream = tuple(one for one in below if kinds.get(one) in _LINEAGE)
+        return downstream, tuple(sorted(one for one in below if kinds.get(one) == "exposure"))
+
+    def _owner(self, judged: Judged) -> Owner | None:
+        names, tags = self._names_and_tags(judged)
+        nodes = [node for node in (self._node(judged.subject), judged.node) if node is not None]
+        keys = [*names, *(f"tag:{tag}" for tag in tags), *(f"group:{node.group}" for node in nodes if node.group)]
+        for pattern, login in self._policy.owners.items():
+            if any(fnmatchcase(key, pattern) for key in keys):
+                return Owner(name=login, github=login.lstrip("@"))
+        return next((node.owner for node in nodes if node.owner), None)
+
+    def _title(self, judged: Judged, classification: Classification, nodes: int) -> str:
+        failure, words = judged.failure, classification.error_class.replace("_", " ")
+        if classification.error_class in OUTAGES:
+            return f"{words} in {failure.environment or failure.project}" + (f" ({nodes} nodes)" if nodes > 1 else "")
+        if failure.unique_id is None:
+            about = f" {classification.about}" if classification.about else ""
+            return f"{failure.path or 'a step of job ' + failure.job_id}: {words}{about}"
+        subject = self._node(judged.subject)
+        name = subject.name if subject else _name(judged.subject or failure.unique_id)
+        where = f"{name}.{classification.about}" if classification.about and _found_rows(failure) else name
+        about = f" {classification.about}" if classification.about and not _found_rows(failure) else ""
+        return f"{where}: {words}{about}"
+
+
+def _found_rows(failure: Failure) -> bool:
+    return failure.kind is FailureKind.TEST and found_rows(failure)
+
+
+def _name(unique_id: str) -> str:
+    """A node's name out of its unique id; a generic test's ends in a hash, a source's has two parts."""
+    parts = unique_id.split(".")
+    if parts[0] == "source":
+        return ".".join(parts[2:])
+    return parts[2] if len(parts) > 2 else unique_id
