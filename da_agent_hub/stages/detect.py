@@ -1,0 +1,104 @@
+"""Detect: read the finished dbt runs of a window that the store does not hold yet."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from ..config import ProjectSettings
+from ..domain.dbt import DbtRun, Outcome
+from ..domain.window import Window
+from ..ports import DbtRunSource, RecordStore
+
+_READERS = 4
+
+
+@dataclass(frozen=True)
+class Detection:
+    """What one look at a window found; ``unread`` says, one sentence each, what could not be read.
+
+    ``read`` are the runs read now, ``known`` those the store held before; ``failed_runs`` counts runs, of both, that
+    did not succeed.
+    """
+
+    project: str
+    window: Window
+    read: tuple[DbtRun, ...] = ()
+    known: tuple[str, ...] = ()
+    unread: tuple[str, ...] = ()
+    failed_runs: int = 0
+    graphs: int = 0
+
+    @property
+    def runs(self) -> int:
+        """How many finished runs the window holds."""
+        return len(self.read) + len(self.known)
+
+
+def detect(project: ProjectSettings, source: DbtRunSource, store: RecordStore, window: Window) -> Detection:
+    """Read the runs that finished in a window and remember them; those already in the store are not read again.
+
+    Only a run of which something was unread is tried once more.
+
+    Raises:
+        Exception: the source's own error, where the window could not be listed at all.
+    """
+    listed = source.finished_runs(project.name, window.start, window.end)
+    known = store.known_run_ids(project.name, window.start)
+    incomplete = {run.run_id for run in store.runs(project.name, window.start, window.end) if run.unread}
+    wanted = [one for one in listed if one.run_id not in known or one.run_id in incomplete]
+    read: list[DbtRun] = []
+    unread: list[str] = []
+    with ThreadPoolExecutor(max_workers=_READERS, thread_name_prefix="dbt-runs") as pool:
+        waiting = [(one, pool.submit(source.read_run, project.name, one.run_id)) for one in wanted]
+        for summary, answer in waiting:
+            try:
+                run = answer.result()
+            except Exception as error:  # one run's reading never costs the others theirs
+                unread.append(f"Run {summary.run_id} of {summary.job_name}: {error}")
+                continue
+            store.remember_run(run)
+            read.append(run)
+            unread += [f"Run {run.run_id} of {run.job_name}: {sentence}" for sentence in run.unread]
+    graphs = _read_graphs(project.name, source, store, read, unread, known_before=bool(known))
+    return Detection(
+        project=project.name,
+        window=window,
+        read=tuple(read),
+        known=tuple(one.run_id for one in listed if one not in wanted),
+        unread=tuple(unread),
+        failed_runs=sum(one.status != "success" for one in listed),
+        graphs=graphs,
+    )
+
+
+def _read_graphs(
+    project: str,
+    source: DbtRunSource,
+    store: RecordStore,
+    read: Sequence[DbtRun],
+    unread: list[str],
+    *,
+    known_before: bool,
+) -> int:
+    """Keep the lineage of each commit that failed, and of the newest run where the window has none yet."""
+    by_commit = {run.git_sha or run.run_id: run for run in read if _failed(run)}
+    wanted = {run.run_id: run for run in by_commit.values()}
+    if read and (not known_before or store.latest_graph(project) is None):
+        wanted[read[-1].run_id] = read[-1]
+    kept = 0
+    for run in sorted(wanted.values(), key=lambda one: one.finished_at):
+        try:
+            graph = source.read_graph(project, run.run_id)
+        except Exception as error:  # records without lineage are poorer, not wrong
+            unread.append(f"The manifest of run {run.run_id}: {error}")
+            continue
+        if graph is not None:
+            store.save_graph(project, run.run_id, run.finished_at, graph)
+            kept += 1
+    return kept
+
+
+def _failed(run: DbtRun) -> bool:
+    return run.status != "success" or any(result.outcome is Outcome.BAD for _, result in run.results())

@@ -1,0 +1,61 @@
+"""Record: turn what the store holds of a project's runs into error records."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+from ..config import ProjectSettings
+from ..domain.dbt import DbtRun, GraphNode, Outcome, ProjectGraph
+from ..domain.error_record import ErrorRecord
+from ..domain.record_building import Policy, Selection, build_records
+from ..ports import RecordStore
+
+
+def record_errors(project: ProjectSettings, store: RecordStore) -> tuple[ErrorRecord, ...]:
+    """The project's records as of everything that was seen, saved."""
+    records = records_as_of(project, store, None)
+    store.save_records(project.name, records)
+    return records
+
+
+def records_as_of(project: ProjectSettings, store: RecordStore, until: datetime | None) -> tuple[ErrorRecord, ...]:
+    """The project's records as they stood before ``until``, or as they stand now where it is None; nothing is saved."""
+    runs = store.runs(project.name, until=until)
+    graph = store.latest_graph(project.name, until)
+    return build_records(runs, graph, policy_of(project), _former_nodes(project.name, store, runs, graph))
+
+
+def policy_of(project: ProjectSettings) -> Policy:
+    """The settings that records depend on."""
+    filters = project.filters
+    selection = Selection(
+        warnings=filters.severity == "warn",
+        include=filters.include,
+        exclude=filters.exclude,
+        tags=filters.tags,
+        exclude_tags=filters.exclude_tags,
+        environments=project.environments,
+    )
+    return Policy(selection=selection, priority_rules=project.priority_rules, owners=project.owners)
+
+
+def _former_nodes(
+    project: str, store: RecordStore, runs: Sequence[DbtRun], graph: ProjectGraph | None
+) -> dict[str, GraphNode]:
+    """Nodes that failed and have left the lineage since, as the lineage at their last failure knew them."""
+    if graph is None:
+        return {}
+    gone = {
+        result.unique_id: run.finished_at
+        for run in runs
+        for _, result in run.results()
+        if result.outcome in (Outcome.BAD, Outcome.WARNED) and result.unique_id not in graph.nodes
+    }
+    found: dict[str, GraphNode] = {}
+    for moment in sorted(set(gone.values())):
+        earlier = store.latest_graph(project, moment + timedelta(seconds=1))
+        for unique_id, last_failed in gone.items():
+            if last_failed == moment and earlier is not None and unique_id in earlier.nodes:
+                found[unique_id] = earlier.nodes[unique_id]
+    return found
