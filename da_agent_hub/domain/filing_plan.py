@@ -22,8 +22,6 @@ from .issue_text import (
 from .marker import RecordMarker
 
 REOPEN_WITHIN = timedelta(days=14)
-# Good runs after which a failure that nobody fixed is believed to be over.
-GOOD_RUNS_OF_TRANSIENT = 3
 SUPPRESSING = frozenset({"false-positive", "wontfix"})
 NOTHING_NEW = "nothing new"
 _REOPENED_BY_PERSON = "a person reopened it after its recovery"
@@ -140,12 +138,8 @@ def plan_resolution(
 
 
 def is_over(record: ErrorRecord, *, fix_merged: bool) -> bool:
-    """Whether a record's failure is over: fixed ones after the first good run, transient ones after three."""
-    if record.state is RecordState.RECOVERED:
-        return True
-    if record.state is not RecordState.RECOVERING or record.good_runs < 1:
-        return False
-    return fix_merged or record.code_changed_since or record.good_runs >= GOOD_RUNS_OF_TRANSIENT
+    """Whether a record's failure is over: it recovered, or its fix was merged and the first run after it was good."""
+    return record.state is RecordState.RECOVERED or (fix_merged and record.state is RecordState.RECOVERING)
 
 
 def _file(record: ErrorRecord, known: KnownIssue | None, as_of: datetime, text: IssueText) -> Decision:

@@ -98,10 +98,12 @@ class IssueText:
     def _opening(self, record: ErrorRecord, previous: int | None) -> str:
         failure = record.latest
         kind = _KIND_WORDS.get(failure.kind, failure.kind.value)
-        subject = f"{kind} {code(self._name(record.node))}" if record.node else f"A {kind}"
-        found = f" and found {_count(failure.failures, 'row')}" if failure.failures else ""
-        where = f"{code(record.project)}, environment {code(record.environment)}"
-        opening = f"**{subject[:1].upper()}{subject[1:]}** fails in project {where}{found}."
+        where = f"in project {code(record.project)}, environment {code(record.environment)}"
+        if record.node:
+            found = f" and found {_count(failure.failures, 'row')}" if failure.failures else ""
+            opening = f"**{kind[:1].upper()}{kind[1:]} {code(self._name(record.node))}** fails {where}{found}."
+        else:
+            opening = f"**{escape(self._clean(record.title), 300)}**, {where}."
         others = [self._name(one) for one in record.members if one != record.node]
         if others:
             opening += f" The same cause fails {_count(len(others), 'more node')}: {_names(others)}."

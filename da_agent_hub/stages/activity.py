@@ -38,6 +38,14 @@ class Activity:
     new_events: int = 0
     more: bool = False
 
+    @property
+    def summary(self) -> str:
+        """One line for a log."""
+        if not self.changed:
+            return "nothing moved"
+        rest = ", more at the next look" if self.more else ""
+        return f"{len(self.moved)} moved, {self.new_events} new events{rest}"
+
 
 def read_activity(
     tracker: IssueTracker, store: RecordStore, github: GitHubSettings, repo: RepoRef, now: datetime
