@@ -11,7 +11,7 @@ from datetime import date, datetime, timedelta
 import dagster as dg
 
 from ..config import HubSettings
-from ..definitions import build
+from ..defs.build import build
 from ..defs.hub import Hub
 from ..defs.names import DAILY_JOB, ISSUE_JOB
 from ..defs.partitions import ISSUES, range_tags
