@@ -1,0 +1,143 @@
+"""Brings a project's issues up to the days that were asked for, in order, and tells what was done on each."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from logging import Logger
+from typing import TYPE_CHECKING
+
+import dagster as dg
+
+from ..config.settings import ProjectSettings
+from ..domain.issue import RepoRef
+from ..domain.markdown import escape
+from ..domain.window import Window
+from . import metadata
+from .hub import Hub
+from .lease import Lease
+from .names import GITHUB_ISSUES
+from .partitions import partition_page
+from .replay import Moment, moments_to_file
+
+if TYPE_CHECKING:
+    from ..stages.filing import Carried
+
+_DONE = {
+    "OpenIssue": "opened",
+    "UpdateIssue": "updated",
+    "ReopenIssue": "reopened",
+    "CloseIssue": "closed",
+    "LeaveAlone": "left alone",
+}
+
+
+def file_days(
+    hub: Hub, project: ProjectSettings, days: Sequence[str], lease: Lease, log: Logger
+) -> tuple[dict[str, metadata.Metadata], list[str]]:
+    """Metadata of each day that went well, and a sentence for each that did not.
+
+    A day whose issues could not be listed ends the replay there. A day with a problem in one issue goes on with the
+    others, but the mark stays before it, so that the next filing meets it again.
+    """
+    store, now = hub.store, hub.now()
+    mark = store.filed_until(project.name)
+    told: dict[str, metadata.Metadata] = {}
+    bad: list[str] = []
+    moments = moments_to_file(days, mark, now)
+    for moment in moments:
+        lease.check()
+        if moment is not moments[-1] and not _has_runs(hub, project, mark, moment):
+            done: Sequence[Carried] = ()
+        else:
+            try:
+                done = _file(hub, project, moment)
+            except Exception as error:
+                bad.append(hub.redact(f"{moment.day}: {error}"))
+                break
+        problems = [hub.redact(f"{one.decision.record.title}: {one.problem}") for one in done if one.problem]
+        if problems:
+            bad.append(f"{moment.day}: " + "; ".join(problems))
+        elif not bad:
+            store.set_filed_until(project.name, moment.as_of)
+        told[moment.day] = _metadata(project, moment, done)
+        log.info(f"{project.name} filed as of {moment.as_of:%Y-%m-%d %H:%M} UTC: {_summary(done)}")
+        mark = moment.as_of
+    for day in days:
+        if day not in told and not bad:
+            told[day] = _already(project, day)
+    return {day: told[day] for day in days if day in told}, bad
+
+
+def _file(hub: Hub, project: ProjectSettings, moment: Moment) -> Sequence[Carried]:
+    from ..stages.issue import file_issues
+    from ..stages.record import records_as_of
+    from ..stages.resolve import resolve_issues
+
+    repo = RepoRef.parse(project.repo)
+    store, tracker, trigger = hub.store, hub.tracker(repo), hub.github(repo).trigger
+    records = records_as_of(project, store, moment.as_of)
+    graph = store.latest_graph(project.name, until=moment.as_of) or store.latest_graph(project.name)
+    filing = file_issues(
+        project,
+        tracker,
+        store,
+        records=records,
+        graph=graph,
+        as_of=moment.as_of,
+        now=hub.now(),
+        trigger=trigger,
+        secrets=hub.secrets,
+    )
+    resolved = resolve_issues(
+        project,
+        tracker,
+        store,
+        records=records,
+        as_of=moment.as_of,
+        now=hub.now(),
+        graph=graph,
+        trigger=trigger,
+        secrets=hub.secrets,
+    )
+    return (*filing.carried, *resolved)
+
+
+def _has_runs(hub: Hub, project: ProjectSettings, since: datetime | None, moment: Moment) -> bool:
+    if since is None:
+        return True
+    store = hub.store
+    return bool(store.known_run_ids(project.name, since) - store.known_run_ids(project.name, moment.as_of))
+
+
+def _metadata(project: ProjectSettings, moment: Moment, done: Sequence[Carried]) -> metadata.Metadata:
+    rows = []
+    for one in done:
+        word = _DONE[type(one.decision).__name__]
+        if word == "left alone":
+            continue
+        ref = one.issue.ref if one.issue else getattr(one.decision, "ref", None)
+        page = metadata.link(str(ref), partition_page(GITHUB_ISSUES, str(ref))) if ref else ""
+        url = metadata.link(one.issue.title, one.issue.url) if one.issue else escape(one.decision.record.title, 160)
+        rows.append([word if one.issue else f"would be {word}", url, page, escape(one.problem or "", 300)])
+    return {
+        "window": dg.MetadataValue.text(metadata.window_text(Window.of(moment.day))),
+        "as_of": dg.MetadataValue.text(f"{moment.as_of:%Y-%m-%d %H:%M} UTC"),
+        "mode": dg.MetadataValue.text(project.mode),
+        "summary": dg.MetadataValue.text(_summary(done)),
+        "issues": metadata.table(("done", "issue", "in Dagster", "problem"), rows, "nothing to write"),
+    }
+
+
+def _already(project: ProjectSettings, day: str) -> metadata.Metadata:
+    return {
+        "window": dg.MetadataValue.text(metadata.window_text(Window.of(day))),
+        "mode": dg.MetadataValue.text(project.mode),
+        "summary": dg.MetadataValue.text("filed before; brought up to the present with the newest day of this run"),
+    }
+
+
+def _summary(done: Sequence[Carried]) -> str:
+    words = [_DONE[type(one.decision).__name__] for one in done if one.problem is None]
+    counted = {word: words.count(word) for word in _DONE.values() if word in words}
+    return ", ".join(f"{number} {word}" for word, number in counted.items()) or "nothing to do"

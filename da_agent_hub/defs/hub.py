@@ -1,0 +1,137 @@
+"""What the assets and sensors work with, composed from the settings on first use."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from datetime import datetime, timezone
+from functools import cached_property
+from typing import TypeVar
+
+from ..adapters.record_store import SqlRecordStore, open_record_store
+from ..config.settings import DbtCloudSource, GitHubSettings, HubSettings, ProjectSettings
+from ..domain.issue import RepoRef
+from ..domain.redaction import redact
+from ..ports import DbtRunSource, Investigator, IssueTracker, Workbench
+
+T = TypeVar("T")
+
+
+def utc_now() -> datetime:
+    """The present, aware UTC."""
+    return datetime.now(timezone.utc)
+
+
+class Hub:
+    """The outside world behind ports; nothing is opened or imported before it is asked for.
+
+    ``sources``, ``trackers``, ``workbenches`` and ``investigators`` replace the real ones in tests.
+    """
+
+    def __init__(
+        self,
+        settings: HubSettings,
+        *,
+        sources: Callable[[ProjectSettings], DbtRunSource] | None = None,
+        trackers: Callable[[GitHubSettings], IssueTracker] | None = None,
+        workbenches: Callable[[ProjectSettings], AbstractContextManager[Workbench]] | None = None,
+        investigators: Callable[[ProjectSettings], Investigator] | None = None,
+        clock: Callable[[], datetime] = utc_now,
+    ) -> None:
+        self.settings = settings
+        self.now = clock
+        self._sources = sources or self._dbt_source
+        self._trackers = trackers or _github_tracker
+        self._workbenches = workbenches or self._git_workbench
+        self._investigators = investigators or _playbooks
+        self._opened: dict[str, object] = {}
+        self._lock = threading.Lock()
+
+    @cached_property
+    def store(self) -> SqlRecordStore:
+        """The hub's memory."""
+        return open_record_store(self.settings.state.url.get_secret_value())
+
+    def project(self, name: str) -> ProjectSettings | None:
+        """A monitored project, or None where the settings no longer hold it."""
+        return next((project for project in self.settings.projects if project.name == name), None)
+
+    def projects_of(self, repo: RepoRef) -> Sequence[ProjectSettings]:
+        """The projects whose code and issues live in a repository."""
+        return [project for project in self.settings.projects if RepoRef.parse(project.repo) == repo]
+
+    def source(self, project: ProjectSettings) -> DbtRunSource:
+        """Where a project's dbt runs come from."""
+        return self._once(f"source {project.name}", lambda: self._sources(project))
+
+    def github(self, repo: RepoRef) -> GitHubSettings:
+        """The settings of a repository's host.
+
+        Raises:
+            LookupError: no such host is configured.
+        """
+        for github in self.settings.github:
+            if github.host == repo.host:
+                return github
+        raise LookupError(f"hub.yaml has no github entry with host {repo.host}, which {repo} needs: add one")
+
+    def tracker(self, repo: RepoRef) -> IssueTracker:
+        """The GitHub host of a repository."""
+        github = self.github(repo)
+        return self._once(f"tracker {github.host}", lambda: self._trackers(github))
+
+    def workbench(self, project: ProjectSettings) -> AbstractContextManager[Workbench]:
+        """A private checkout of a project, with dbt."""
+        return self._workbenches(project)
+
+    def investigator(self, project: ProjectSettings) -> Investigator:
+        """Who looks for causes."""
+        return self._investigators(project)
+
+    def redact(self, text: str) -> str:
+        """Text without the configured secrets or anything of their shape."""
+        return redact(text, self.secrets)
+
+    @cached_property
+    def secrets(self) -> Sequence[str]:
+        """The configured secrets themselves, for redaction."""
+        secrets = [github.token for github in self.settings.github]
+        secrets += [
+            project.source.token for project in self.settings.projects if isinstance(project.source, DbtCloudSource)
+        ]
+        if self.settings.claude.api_key is not None:
+            secrets.append(self.settings.claude.api_key)
+        return [secret.get_secret_value() for secret in secrets]
+
+    def _once(self, name: str, make: Callable[[], T]) -> T:
+        with self._lock:
+            if name not in self._opened:
+                self._opened[name] = make()
+            return self._opened[name]  # type: ignore[return-value]
+
+    def _dbt_source(self, project: ProjectSettings) -> DbtRunSource:
+        if isinstance(project.source, DbtCloudSource):
+            from ..adapters.dbt_cloud import DbtCloudRuns
+
+            return DbtCloudRuns(project.source, self.settings.state.artifacts_dir)
+        from ..adapters.dbt_core import DbtCoreRuns
+
+        return DbtCoreRuns(project.source)
+
+    def _git_workbench(self, project: ProjectSettings) -> AbstractContextManager[Workbench]:
+        from ..adapters.workbench import open_workbench
+
+        return open_workbench(project, self.settings.state, self.github(RepoRef.parse(project.repo)))
+
+
+def _github_tracker(github: GitHubSettings) -> IssueTracker:
+    from ..adapters.github import GitHubTracker
+
+    return GitHubTracker(github)
+
+
+def _playbooks(_: ProjectSettings) -> Investigator:
+    from ..playbooks.investigator import PlaybookInvestigator
+
+    return PlaybookInvestigator()

@@ -1,0 +1,237 @@
+"""What waits for one issue, worked off in order; each step may be repeated, alone and at any time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from logging import Logger
+from typing import TYPE_CHECKING, TypeVar
+
+import msgspec
+
+from ..config.settings import ProjectSettings
+from ..domain.command import EventKind, InboxEvent
+from ..domain.error_record import ErrorRecord
+from ..domain.fix_proposal import FixProposal
+from ..domain.investigation import Investigation
+from ..domain.issue import Issue, IssueRef
+from ..domain.markdown import escape
+from ..ports import IssueTracker, RecordStore
+from .hub import Hub
+from .lease import Lease, held_lease
+
+if TYPE_CHECKING:
+    from ..stages.collaborate import EventPlan
+
+T = TypeVar("T")
+
+# A process that dies so often over one issue is killed by the issue, not by chance.
+MOST_DEATHS = 25
+
+
+class EventFailed(Exception):  # noqa: N818 -- reads as what happened
+    """Dealing with an event raised; it stays in the inbox, and a later run takes it up again."""
+
+
+@dataclass(frozen=True)
+class Planned:
+    """An event and what is to be done about it."""
+
+    event: InboxEvent
+    plan: EventPlan
+
+
+@dataclass
+class IssueWork:
+    """One issue in the hands of this process."""
+
+    hub: Hub
+    ref: IssueRef
+    project: ProjectSettings
+    record: ErrorRecord | None
+    tracker: IssueTracker
+    lease: Lease
+    log: Logger
+    gave_up: list[str] = field(default_factory=list)
+
+    @property
+    def key(self) -> str:
+        """The issue's partition key."""
+        return str(self.ref)
+
+    @property
+    def store(self) -> RecordStore:
+        """The hub's memory."""
+        return self.hub.store
+
+    def issue(self) -> Issue:
+        """The issue as it is now."""
+        return self.tracker.issue(self.ref)
+
+    def plan_waiting(self, issue: Issue) -> Sequence[Planned]:
+        """Plan and answer what waits, in order; an event is planned once, whoever repeats this.
+
+        Raises:
+            EventFailed: one could not be planned; later ones wait behind it.
+        """
+        from ..stages.collaborate import answer, plan_event
+
+        planned = []
+        for event in self.store.pending_events(self.key):
+            if self.store.attempts(self.key) > MOST_DEATHS:
+                self._give_up(event, f"the process that worked on it ended {MOST_DEATHS} times without a word")
+                continue
+
+            def plan_and_answer(event: InboxEvent = event) -> EventPlan:
+                plan = self._plan_of(event)
+                if plan is None:
+                    plan = plan_event(
+                        event,
+                        tracker=self.tracker,
+                        store=self.store,
+                        github=self.hub.github(self.ref.repo),
+                        project=self.project,
+                        issue=issue,
+                    )
+                    self.store.save_plan(event.event_id, msgspec.to_builtins(plan))
+                answer(event, plan, tracker=self.tracker, store=self.store, issue=issue)
+                return plan
+
+            plan = self._attempt(event, plan_and_answer)
+            if plan is not None:
+                planned.append(Planned(event, plan))
+        return planned
+
+    def planned(self) -> Sequence[Planned]:
+        """What waits and has its plan."""
+        found = [(event, self._plan_of(event)) for event in self.store.pending_events(self.key)]
+        return [Planned(event, plan) for event, plan in found if plan is not None]
+
+    def investigate(self, one: Planned) -> Investigation | None:
+        """Investigate for an event; None where that failed for the last time.
+
+        Raises:
+            EventFailed: it failed and will be tried again.
+        """
+        return self._attempt(one.event, lambda: self.investigate_for(one.event))
+
+    def investigate_for(self, event: InboxEvent) -> Investigation:
+        """Investigate the issue's record; the findings stand in one comment for this event."""
+        from ..stages.investigate import investigate_issue
+
+        self.lease.check()
+        with self.hub.workbench(self.project) as bench:
+            return investigate_issue(
+                self.ref,
+                event,
+                project=self.project,
+                record=self.record,
+                graph=self.store.latest_graph(self.project.name),
+                investigator=self.hub.investigator(self.project),
+                bench=bench,
+                tracker=self.tracker,
+                store=self.store,
+                now=self.hub.now(),
+            )
+
+    def fix(self, one: Planned, investigation: Investigation) -> FixProposal | None:
+        """Try to fix for an event; None where that failed for the last time.
+
+        Raises:
+            EventFailed: it failed and will be tried again.
+        """
+        from ..stages.fix import fix_issue
+
+        def attempt() -> FixProposal:
+            self.lease.check()
+            with self.hub.workbench(self.project) as bench:
+                return fix_issue(
+                    self.ref,
+                    one.event,
+                    project=self.project,
+                    record=self.record,
+                    investigation=investigation,
+                    graph=self.store.latest_graph(self.project.name),
+                    bench=bench,
+                    tracker=self.tracker,
+                    store=self.store,
+                    now=self.hub.now(),
+                )
+
+        return self._attempt(one.event, attempt)
+
+    def finish(self, one: Planned, outcome: str) -> None:
+        """The event is dealt with."""
+        self.lease.check()
+        self.store.finish_event(one.event.event_id, outcome)
+        if one.plan.stop:
+            self.store.clear_stop(self.key)
+
+    def _plan_of(self, event: InboxEvent) -> EventPlan | None:
+        from ..stages.collaborate import EventPlan
+
+        kept = self.store.plan_of(event.event_id)
+        return None if kept is None else msgspec.convert(kept, EventPlan)
+
+    def _attempt(self, event: InboxEvent, work: Callable[[], T]) -> T | None:
+        try:
+            return work()
+        except Exception as error:
+            said = self.hub.redact(f"{type(error).__name__}: {error}")
+            self.log.error(f"{event.event_id} of {self.key} failed: {said}", exc_info=True)
+            failures = self.store.note_event_failure(event.event_id)
+            if failures < self.hub.settings.budgets.attempts_per_event:
+                raise EventFailed(f"{event.kind.value} {event.event_id} failed {failures} times: {said}") from error
+            self._give_up(event, said)
+            return None
+
+    def _give_up(self, event: InboxEvent, said: str) -> None:
+        from ..stages.collaborate import post_reply
+
+        attempts = self.hub.settings.budgets.attempts_per_event
+        trigger = self.hub.github(self.ref.repo).trigger
+        text = (
+            f"I could not finish this ({event.kind.value}, {attempts} attempts). What went wrong: "
+            f"{escape(said, 600)}\n\nNext step: the operator finds the whole error in Dagster, in the runs of "
+            f"`{self.key}`; once its cause is gone, `{trigger} retry` here starts again."
+        )
+        # Where even this cannot be said, the event stays in the inbox: nothing ends in silence.
+        post_reply(event, text, tracker=self.tracker, key=f"failed:{event.event_id}")
+        self.store.finish_event(event.event_id, f"failed: {said[:500]}")
+        self.gave_up.append(event.event_id)
+
+
+@contextmanager
+def issue_work(hub: Hub, key: str, log: Logger, *, wait_seconds: float = 30.0) -> Iterator[IssueWork]:
+    """Take an issue's lease and work on it.
+
+    Raises:
+        LeaseTaken: somebody else works on it.
+        LookupError: no monitored project has this repository.
+        ValueError: the key names no issue.
+    """
+    ref = IssueRef.parse(key)
+    record = hub.store.record_of(key)
+    project = _project(hub, ref, record)
+    if project is None:
+        raise LookupError(f"no project in hub.yaml has the repository {ref.repo}: add one, or delete this partition")
+    with held_lease(hub.store, key, hub.now, wait_seconds=wait_seconds) as lease:
+        yield IssueWork(hub, ref, project, record, hub.tracker(ref.repo), lease, log)
+
+
+def stopped(planned: Sequence[Planned]) -> Sequence[Planned]:
+    """Events whose work a later stop in the same inbox calls off."""
+    last = max((place for place, one in enumerate(planned) if one.plan.stop), default=-1)
+    return planned[: max(last, 0)]
+
+
+def event_by_hand(ref: IssueRef, login: str, now: datetime) -> InboxEvent:
+    """Stands for an operator who materializes an issue in Dagster; one an issue, so that its comment is one too."""
+    return InboxEvent(f"by-hand:{ref}", str(ref), EventKind.FILED, login, now)
+
+
+def _project(hub: Hub, ref: IssueRef, record: ErrorRecord | None) -> ProjectSettings | None:
+    named = hub.project(record.project) if record is not None else None
+    return named or next(iter(hub.projects_of(ref.repo)), None)

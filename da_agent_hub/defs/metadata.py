@@ -1,0 +1,174 @@
+"""What a materialization tells in Dagster: tables and links, with foreign text made harmless."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import dagster as dg
+
+from ..domain.error_record import ErrorRecord
+from ..domain.fix_proposal import FixProposal, Verification
+from ..domain.investigation import Investigation
+from ..domain.issue import IssueRef
+from ..domain.markdown import code, cut, escape, fenced
+from ..domain.window import Window
+from .partitions import partition_page
+
+Metadata = dict[str, dg.MetadataValue[Any]]
+MOST_ROWS = 50
+MOST_CHARACTERS = 20_000
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[str]], empty: str = "none") -> dg.MarkdownMetadataValue:
+    """A Markdown table of cells that are already safe; the cut is marked."""
+    if not rows:
+        return dg.MetadataValue.md(empty)
+    lines = [f"| {' | '.join(header)} |", f"|{' --- |' * len(header)}"]
+    lines += [f"| {' | '.join(row)} |" for row in rows[:MOST_ROWS]]
+    if len(rows) > MOST_ROWS:
+        lines.append(f"\n… and {len(rows) - MOST_ROWS} more")
+    return dg.MetadataValue.md("\n".join(lines))
+
+
+def link(text: str, url: str) -> str:
+    """A Markdown link with a foreign label; a URL with another scheme than http(s) is shown as text."""
+    if not url.startswith(("https://", "http://", "/")) or any(sign in url for sign in ' <>()"'):
+        return escape(text, 200)
+    return f"[{escape(text, 200)}]({url})"
+
+
+def url_or_text(url: str) -> dg.MetadataValue[Any]:
+    """A link where it is one."""
+    if url.startswith(("https://", "http://")):
+        return dg.MetadataValue.url(url)
+    return dg.MetadataValue.text(url or "unknown")
+
+
+def window_text(window: Window) -> str:
+    """From when to when a reporting day lasts."""
+    return f"{window.start:%Y-%m-%d %H:%M} to {window.end:%Y-%m-%d %H:%M} UTC"
+
+
+def counts(records: Sequence[ErrorRecord]) -> dg.MarkdownMetadataValue:
+    """How many records there are by what they are."""
+    groups = {
+        "kind": Counter(record.latest.kind.value for record in records),
+        "category": Counter(record.category.value for record in records),
+        "priority": Counter(record.priority.value for record in records),
+        "state": Counter(record.state.value for record in records),
+    }
+    rows = [[group, escape(value), str(number)] for group, found in groups.items() for value, number in found.items()]
+    return table(("by", "value", "records"), rows, "no error records")
+
+
+def record_table(records: Sequence[ErrorRecord], issues: Mapping[str, str]) -> dg.MarkdownMetadataValue:
+    """One row a record, with its newest failing run and its issue; ``issues`` maps fingerprints to issue keys."""
+    rows = [
+        [
+            escape(record.title, 160),
+            record.category.value,
+            record.priority.value,
+            record.state.value,
+            str(record.occurrences),
+            link(f"run {record.latest.run_id}", record.latest.run_url),
+            link(issue, partition_page(dg.AssetKey("github_issues"), issue))
+            if (issue := issues.get(record.fingerprint))
+            else "",
+        ]
+        for record in records
+    ]
+    return table(("record", "category", "priority", "state", "seen", "dbt run", "issue"), rows, "no error records")
+
+
+def thread(issue: IssueRef, url: str, record: ErrorRecord | None, neighbours: Sequence[dg.AssetKey]) -> Metadata:
+    """Where an issue comes from and where it goes on: the same on each of its materializations."""
+    key = str(issue)
+    found: Metadata = {"issue": url_or_text(url)}
+    if record is not None:
+        first, last = (Window.containing(moment).day for moment in (record.first_seen, record.last_seen))
+        days = (first,) if first == last else (first, last)
+        found |= {
+            "project": dg.MetadataValue.text(record.project),
+            "source_days": dg.MetadataValue.md(
+                " to ".join(
+                    link(day, partition_page(dg.AssetKey([record.project, "filed_issues"]), day)) for day in days
+                )
+            ),
+            "dbt_run": url_or_text(record.latest.run_url),
+            "node": dg.MetadataValue.text(record.node or "the whole step"),
+            "category": dg.MetadataValue.text(record.category.value),
+            "priority": dg.MetadataValue.text(record.priority.value),
+            "fingerprint": dg.MetadataValue.text(record.fingerprint),
+        }
+    links = [link("/".join(asset.path), partition_page(asset, key)) for asset in neighbours]
+    found["neighbours"] = dg.MetadataValue.md(" · ".join(links))
+    return found
+
+
+def investigation(found: Investigation | None) -> Metadata:
+    """Headline, evidence, next step and cost."""
+    if found is None:
+        return {"headline": dg.MetadataValue.text("not investigated")}
+    findings = [[escape(one.claim, 400), one.certainty, ", ".join(one.evidence_ids)] for one in found.findings]
+    evidence = [
+        [escape(one.evidence_id), escape(one.title, 200), code(one.source, 200), code(one.text, 400)]
+        for one in found.evidence
+    ]
+    return {
+        "headline": dg.MetadataValue.md(escape(found.headline, 600)),
+        "ending": dg.MetadataValue.text(found.ending.value),
+        "investigator": dg.MetadataValue.text(found.investigator),
+        "cause": dg.MetadataValue.text(found.cause_kind),
+        "root_node": dg.MetadataValue.text(found.root_node or "unknown"),
+        "culprit_commit": dg.MetadataValue.text(found.culprit_sha or "none"),
+        "findings": table(("claim", "certainty", "evidence"), findings),
+        "evidence": table(("id", "what", "how to see it again", "quoted"), evidence),
+        "next_step": dg.MetadataValue.md(escape(found.next_step, 1_000) or "none"),
+        "confidence": dg.MetadataValue.float(found.confidence),
+        "cost_usd": dg.MetadataValue.float(found.cost_usd),
+        "seconds": dg.MetadataValue.float(round(found.seconds, 2)),
+    }
+
+
+def fix(found: FixProposal | None) -> Metadata:
+    """What became of a fix: pull request, diff and what was run on it, or the reason why there is none."""
+    if found is None:
+        return {"outcome": dg.MetadataValue.text("no fix was asked for")}
+    told: Metadata = {
+        "outcome": dg.MetadataValue.text(found.outcome.value),
+        "reason": dg.MetadataValue.md(escape(found.reason, 1_500) or "none"),
+    }
+    if found.candidate is not None:
+        told["strategy"] = dg.MetadataValue.text(found.candidate.strategy)
+        told["summary"] = dg.MetadataValue.md(escape(found.candidate.summary, 1_000))
+        told["risk"] = dg.MetadataValue.text(found.candidate.risk)
+    if found.pull_request_url:
+        told["pull_request"] = url_or_text(found.pull_request_url)
+    if found.branch:
+        told["branch"] = dg.MetadataValue.text(found.branch)
+    if found.diff:
+        told["diff"] = dg.MetadataValue.md(fenced(found.diff, "diff", MOST_CHARACTERS))
+    if found.verification is not None:
+        told["verification"] = _verification(found.verification)
+        told["base_commit"] = dg.MetadataValue.text(found.verification.base_sha)
+    return told
+
+
+def sentences(found: Sequence[str]) -> dg.MarkdownMetadataValue:
+    """A list of foreign sentences."""
+    return dg.MetadataValue.md(cut("\n".join(f"- {escape(one, 500)}" for one in found), MOST_CHARACTERS) or "none")
+
+
+def _verification(verification: Verification) -> dg.MarkdownMetadataValue:
+    words = {True: "passed", False: "failed", None: "not run"}
+    rows = [
+        [escape(step.name), words[step.passed], code(step.command), escape(step.detail, 300), f"{step.seconds:.1f} s"]
+        for step in verification.steps
+    ]
+    rows += [
+        [f"rows of {code(one.relation)}", "", "", f"{one.before} before, {one.after} after", ""]
+        for one in verification.row_counts
+    ]
+    return table(("what", "result", "command", "detail", "time"), rows)

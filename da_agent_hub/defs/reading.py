@@ -1,0 +1,76 @@
+"""Reads the dbt runs of the days that were asked for; a day that cannot be listed hides no other."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from logging import Logger
+from typing import TYPE_CHECKING
+
+import dagster as dg
+
+from ..config.settings import ProjectSettings
+from ..domain.markdown import escape
+from ..domain.window import Window
+from . import metadata
+from .hub import Hub
+
+if TYPE_CHECKING:
+    from ..stages.detect import Detection
+
+AGAIN_AFTER_SECONDS = 3.0
+
+
+def read_days(
+    hub: Hub, project: ProjectSettings, days: Sequence[str], log: Logger
+) -> tuple[dict[str, metadata.Metadata], list[str], list[str]]:
+    """Metadata of each day that was read, a sentence for each that could not be listed, and what was left unread."""
+    detections: dict[str, Detection] = {}
+    problems = _read(hub, project, days, detections, log)
+    if problems:
+        time.sleep(AGAIN_AFTER_SECONDS)
+        problems = _read(hub, project, list(problems), detections, log)
+    told = {day: _metadata(hub, project, detections[day]) for day in days if day in detections}
+    unread = [sentence for day in days if day in detections for sentence in detections[day].unread]
+    return told, [f"{day}: {problem}" for day, problem in problems.items()], unread
+
+
+def _read(
+    hub: Hub, project: ProjectSettings, days: Sequence[str], detections: dict[str, Detection], log: Logger
+) -> dict[str, str]:
+    from ..stages.detect import detect
+
+    problems = {}
+    for day in days:
+        try:
+            found = detect(project, hub.source(project), hub.store, Window.of(day))
+        except Exception as error:
+            problems[day] = hub.redact(str(error) or type(error).__name__)
+            log.warning(f"{project.name} {day} could not be listed: {problems[day]}")
+            continue
+        detections[day] = found
+        log.info(f"{project.name} {day}: {len(found.read)} dbt runs read, {len(found.known)} known before")
+    return problems
+
+
+def _metadata(hub: Hub, project: ProjectSettings, found: Detection) -> metadata.Metadata:
+    runs = hub.store.runs(project.name, found.window.start, found.window.end)
+    rows = [
+        [
+            metadata.link(run.run_id, run.url),
+            escape(run.job_name, 100),
+            escape(run.environment, 60),
+            run.status,
+            f"{run.finished_at:%Y-%m-%d %H:%M} UTC",
+            str(sum(1 for _ in run.results())),
+        ]
+        for run in runs
+    ]
+    return {
+        "window": dg.MetadataValue.text(metadata.window_text(found.window)),
+        "dbt_runs": dg.MetadataValue.int(found.runs),
+        "failed_runs": dg.MetadataValue.int(found.failed_runs),
+        "newly_read": dg.MetadataValue.int(len(found.read)),
+        "unread": metadata.sentences([hub.redact(sentence) for sentence in found.unread]),
+        "runs": metadata.table(("run", "job", "environment", "status", "finished", "node results"), rows, "no runs"),
+    }
