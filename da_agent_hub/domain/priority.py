@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -12,6 +13,7 @@ from .error_record import Category, Priority
 _STOPS_THE_JOB = frozenset(
     {"compile_error", "unknown_ref", "unknown_macro", "invalid_yaml", "dependency_cycle", "duplicate_resource"}
 )
+_NOT_PRODUCTION = re.compile(r"dev|test|stag|sandbox|preview|pre-?prod|\b(?:qa|uat|ci|local)\b")
 
 
 class Rule(Protocol):
@@ -83,8 +85,8 @@ def _holds(name: str, value: object, impact: Impact) -> bool:
 
 
 def is_production(environment: str) -> bool:
-    """Whether an environment's name says production; a hub that knows only one says so by its rules."""
-    return "prod" in environment.casefold()
+    """Whether an environment counts as production: each does whose name does not say otherwise."""
+    return not _NOT_PRODUCTION.search(environment.casefold())
 
 
 def _default(impact: Impact) -> tuple[Priority, str]:
@@ -93,7 +95,7 @@ def _default(impact: Impact) -> tuple[Priority, str]:
     if impact.severity == "warn":
         return Priority.LOW, f"a warning {where}"
     if not is_production(impact.environment):
-        return Priority.LOW, f"{where}, which is not named as production"
+        return Priority.LOW, f"{where}, which is not production by its name"
     if impact.category is Category.TRANSIENT:
         return Priority.LOW, f"{where}, but likely to pass by itself"
     if impact.whole_job and impact.error_class in _STOPS_THE_JOB:

@@ -124,9 +124,9 @@ def _with_skipped(step: DbtStep, bad: list[Failure], graph: ProjectGraph | None)
 def _blocked_by(failure: Failure, *, waiting: Set[str], graph: ProjectGraph) -> tuple[str, ...]:
     """The skipped nodes that a failure reaches through skipped nodes only."""
     node = graph.get(failure.unique_id)
-    # A failed test blocks what is built on the nodes it tests.
+    # A failed test blocks what is built on the nodes it tests; a failed unit test the node itself.
     frontier = list(_tested(node)) if node and node.test else [failure.unique_id or ""]
-    reached: set[str] = set()
+    reached = set(frontier) & waiting
     while frontier:
         for child in graph.children.get(frontier.pop(), ()):
             if child in waiting and child not in reached:
