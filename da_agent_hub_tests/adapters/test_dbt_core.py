@@ -1,0 +1,135 @@
+from __future__ import annotations
+
+import shutil
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+
+import pytest
+
+from da_agent_hub.adapters.dbt_core import DbtCoreError, DbtCoreRuns
+from da_agent_hub.config import DbtCoreSource
+from da_agent_hub.domain.dbt import DbtRun, Outcome
+from da_agent_hub.domain.failure import FailureKind
+from da_agent_hub.domain.record_building import build_records
+from da_agent_hub.domain.run_failures import failures_of
+
+from .shop_project import dbt, statuses, write_shop
+
+pytestmark = pytest.mark.slow
+NOW = datetime.now(timezone.utc)
+UNIQUE = "test.shop.unique_stg_orders_order_id"
+
+
+def runs_of(path: Path) -> DbtCoreRuns:
+    return DbtCoreRuns(DbtCoreSource(type="dbt_core", path=path))
+
+
+def sole_run(source: DbtCoreRuns) -> DbtRun:
+    listed = source.finished_runs("shop", NOW - timedelta(days=1), NOW + timedelta(days=1))
+    assert len(listed) == 1
+    return source.read_run("shop", listed[0].run_id)
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The shop after a build in which tests failed and models were skipped, and a freshness check."""
+    root = write_shop(tmp_path_factory.mktemp("shop"))
+    assert dbt(root, "build", "--target", "prod").returncode == 1
+    assert dbt(root, "source", "freshness").returncode == 1
+    return root
+
+
+def test_every_result_of_a_build_is_read_with_its_meaning(built: Path) -> None:
+    run = sole_run(runs_of(built / "target"))
+    said = statuses(built / "target" / "run_results.json")
+    assert {one.unique_id: one.status for one in run.steps[-1].results} == said
+    assert (run.environment, run.git_sha, run.status, run.unread) == ("prod", "f" * 40, "error", ())
+    unique = next(one for one in run.steps[-1].results if one.unique_id.startswith(UNIQUE))
+    assert (unique.outcome, unique.failures) == (Outcome.BAD, 1)
+    assert unique.compiled_sql
+    assert "group by" in unique.compiled_sql
+
+
+def test_the_lineage_knows_tests_owners_exposures_and_unit_tests(built: Path) -> None:
+    source = runs_of(built / "target")
+    graph = source.read_graph("shop", sole_run(source).run_id)
+    assert graph is not None
+    assert (graph.package, graph.adapter_type) == ("shop", "duckdb")
+    staging = graph.nodes["model.shop.stg_orders"]
+    assert staging.owner
+    assert (staging.owner.name, staging.owner.github) == ("Sales Data", "ada")
+    assert (staging.path, staging.tags, staging.group) == ("models/stg_orders.sql", ("staging",), "sales")
+    accepted = next(one for one in graph.nodes.values() if one.test and one.test.name == "accepted_values")
+    assert accepted.test
+    assert (accepted.test.attached_node, accepted.test.column) == ("model.shop.stg_orders", "status")
+    assert accepted.test.arguments["values"] == ["placed", "shipped"]
+    not_null = next(one for one in graph.nodes.values() if one.test and one.test.name == "not_null")
+    assert not_null.test
+    assert not_null.test.severity == "warn"
+    singular = graph.nodes["test.shop.no_orders"]
+    assert singular.test
+    assert (singular.test.name, singular.test.attached_node) == ("singular", "model.shop.stg_orders")
+    board = graph.nodes["exposure.shop.board"]
+    assert board.owner
+    assert (board.url, board.owner.email) == ("https://bi.example.com/board", "grace@example.com")
+    assert "exposure.shop.board" in graph.descendants("seed.shop.raw_orders")
+    unit = graph.nodes["unit_test.shop.codes.keeps_status"]
+    assert unit.test
+    assert unit.test.attached_node == "model.shop.codes"
+
+
+def test_each_failure_of_a_real_build_is_classified_and_skips_get_no_record(built: Path) -> None:
+    source = runs_of(built / "target")
+    run = sole_run(source)
+    graph = source.read_graph("shop", run.run_id)
+    kinds = {one.kind for one in failures_of(run, graph)}
+    assert {FailureKind.SOURCE_FRESHNESS, FailureKind.UNIT_TEST, FailureKind.TEST} <= kinds
+    records = build_records([run], graph)
+    bad = {one.unique_id for _, one in run.results() if one.outcome is Outcome.BAD}
+    assert bad == {node for record in records for node in (record.node, *record.members)}
+    assert {"unit_test_mismatch", "stale_source", "row_condition"} <= {record.error_class for record in records}
+    skipped = {one.unique_id for _, one in run.results() if one.outcome is Outcome.SKIPPED}
+    assert skipped
+    assert skipped == {node for record in records for node in record.skipped}
+
+
+def test_results_left_over_from_an_earlier_command_are_not_believed(built: Path, tmp_path: Path) -> None:
+    root = tmp_path / "shop"
+    shutil.copytree(built, root)
+    before = (root / "target" / "run_results.json").read_bytes()
+    write_shop(root, models__orders_dot_sql="select * from {{ ref('stg_order') }}\n")
+    assert dbt(root, "build").returncode == 2
+    assert (root / "target" / "run_results.json").read_bytes() == before
+    run = sole_run(runs_of(root / "target"))
+    assert list(run.results()) == []
+    failure = failures_of(run, None)[0]
+    assert (failure.kind, failure.unique_id, failure.path) == (FailureKind.COMPILE, None, "models/orders.sql")
+    assert "'stg_order' which was not found" in failure.message
+
+
+def test_a_results_file_that_docs_generate_wrote_hides_no_log(built: Path, tmp_path: Path) -> None:
+    root = tmp_path / "shop"
+    shutil.copytree(built, root)
+    assert dbt(root, "docs", "generate").returncode == 0
+    run = sole_run(runs_of(root / "target"))
+    assert [step.name for step in run.steps] == ["dbt source freshness"]
+
+
+def test_a_folder_of_run_folders_is_read_run_by_run_and_a_broken_one_says_so(built: Path, tmp_path: Path) -> None:
+    for name in ("first", "second"):
+        shutil.copytree(built / "target", tmp_path / name)
+    (tmp_path / "second" / "run_results.json").write_text('{"metadata": {"invocation_id": "x"}, "resu')
+    source = runs_of(tmp_path)
+    listed = source.finished_runs("shop", NOW - timedelta(days=1), NOW + timedelta(days=1))
+    assert sorted(one.run_id for one in listed) == ["first", "second"]
+    assert source.read_run("shop", "first").unread == ()
+    broken = source.read_run("shop", "second")
+    assert len(broken.unread) == 1
+    assert "run_results.json could not be decoded" in broken.unread[0]
+
+
+def test_a_path_without_artifacts_is_one_clear_error(tmp_path: Path) -> None:
+    with pytest.raises(DbtCoreError, match="holds no dbt artifact"):
+        runs_of(tmp_path).finished_runs("shop", NOW - timedelta(days=1), NOW)
+    with pytest.raises(DbtCoreError, match="is no directory"):
+        runs_of(tmp_path / "none").finished_runs("shop", NOW - timedelta(days=1), NOW)
