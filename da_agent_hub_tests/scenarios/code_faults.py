@@ -334,6 +334,7 @@ SCHOOL = Scenario(
     oracle=lambda site: site.edited(
         "models/attendance/_attendance.yml", ("     - name: days_missed", "      - name: days_missed")
     ),
+    kept_tests=("not_null_absence_rate_form", "not_null_absence_rate_days_missed"),
 )
 
 

@@ -52,7 +52,7 @@ class Scenario:
     ``protected`` are globs, relative to the repository, that no proposed patch may touch. ``oracle`` is a right fix,
     as new file contents by path, where one exists that needs no person. ``directory`` is where dbt's project lies in
     the repository, and ``git`` is False for a plain folder. ``attempts`` says how often to build until it fails,
-    for what fails by chance.
+    for what fails by chance. ``kept_tests`` are tests that the last good build did not know yet and a patch must keep.
     """
 
     name: str
@@ -65,6 +65,7 @@ class Scenario:
     directory: str = "."
     git: bool = True
     attempts: int = 1
+    kept_tests: tuple[str, ...] = ()
 
     @property
     def project(self) -> str:
