@@ -1,1 +1,5 @@
-"""The deterministic investigator and fixer: looks at code, history and data, and says so where it does not know."""
+"""The deterministic investigator: reproduce, tell code from data, follow the lineage, propose the smallest tried change."""
+
+from .investigator import PlaybookInvestigator
+
+__all__ = ["PlaybookInvestigator"]

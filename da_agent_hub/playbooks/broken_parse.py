@@ -1,0 +1,207 @@
+"""dbt cannot read the project at all: which commit broke it, and what name was meant."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from difflib import get_close_matches
+from pathlib import Path
+
+from ..domain.investigation import Candidate, FileChange, Investigation
+from ..ports import DbtResult
+from .case_file import CaseFile, plural
+from .code_cause import Build, bisect, describe, describe_hunks, last_good_sha, smallest_revert
+from .experiment import FAILS, PASSES, Trial, last_lines
+
+_UNKNOWN_REF = re.compile(
+    r"depends on a node named '([^']+)'(?: in package or project '[^']+')? which was not found", re.I
+)
+_UNKNOWN_SOURCE = re.compile(r"depends on a source named '([^']+)\.([^'.]+)' which was not found", re.I)
+_UNKNOWN_MACRO = re.compile(r"'(\w+)' is undefined", re.I)
+_FILE = re.compile(r"\(?((?:models|macros|tests|snapshots|seeds|analyses|[\w./-]+)/[\w./ -]+\.(?:sql|ya?ml|py))\)?")
+_LINE = re.compile(r"\bline (\d+)", re.I)
+
+
+class ParseExperiment:
+    """``dbt parse`` at some commit or with some patch; a failure counts only where the project itself does not parse."""
+
+    def __init__(self, case: CaseFile) -> None:
+        self.case = case
+
+    def __call__(self, sha: str, changes: Sequence[FileChange] = ()) -> Trial:
+        """Parse, without dbt's memory of the previous commit: it may hide an error or keep one."""
+        self.case.check_time()
+        self.case.bench.checkout(sha)
+        if changes:
+            self.case.bench.apply(changes)
+        result: DbtResult = self.case.bench.dbt("parse")
+        return Trial(PASSES if result.ok else FAILS, result.command, last_lines(result.log), result)
+
+
+def investigate_broken_parse(case: CaseFile, message: str) -> Investigation:
+    """Name the place, find the commit, propose the name that was meant or take the commit's lines back."""
+    message_id = case.add("What dbt says of the newest commit", f"dbt parse at {case.head[:10]}", message, "message")
+    place = where(message)
+    case.claim(f"The project does not parse{f' ({place})' if place else ''}.", "confirmed", message_id)
+    parse = ParseExperiment(case)
+    propose_meant_name(case, message, parse, message_id)
+    sha, why = last_good_sha(case)
+    culprit = None
+    if sha is not None:
+        first = parse(sha)
+        good_id = case.add(
+            "Does the last good commit parse?",
+            first.command,
+            f"{why}; it {'parses' if first.verdict == PASSES else 'does not parse'}",
+            "experiment",
+        )
+        if first.verdict == PASSES:
+            folder = () if case.bench.dbt_directory == "." else (case.bench.dbt_directory,)
+            commits = case.bench.commits(sha, case.head, folder)
+            found = bisect(case, sha, commits, parse, first)
+            if found is not None:
+                culprit = found.commit
+                culprit_id = case.add(
+                    f"The commit that broke it: {describe(culprit)}",
+                    f"git show {culprit.sha[:10]}",
+                    case.bench.show(culprit.sha),
+                    "diff",
+                )
+                case.claim(
+                    f"Commit {describe(culprit)} broke it: its predecessor parses, it does not.",
+                    "confirmed",
+                    good_id,
+                    culprit_id,
+                )
+                back = smallest_revert(case, culprit, parse)
+                if back is not None:
+                    tried = case.add(
+                        "Tried: take lines of that commit back",
+                        back.trial.command,
+                        f"parses without {describe_hunks(back.hunks)}",
+                        "experiment",
+                    )
+                    case.propose(
+                        Candidate(
+                            strategy="revert culprit" if back.whole else "revert culprit hunk",
+                            summary=f"Take back {describe_hunks(back.hunks) if back.hunks else 'the files'} of {culprit.sha[:10]}",
+                            rationale=f"Without {'all of' if back.whole else 'these lines of'} commit {describe(culprit)} the project parses.",
+                            changes=back.changes,
+                            risk="medium" if back.whole else "low",
+                            evidence_ids=(culprit_id, tried),
+                        )
+                    )  # fmt: skip
+    meant = case.candidates[0].summary if case.candidates else ""
+    headline = f"The dbt project does not parse: {first_sentence(message)}"
+    if culprit is not None:
+        headline = f"Commit {culprit.sha[:10]} ({culprit.subject}) broke the project: {first_sentence(message)}"
+    return case.conclude(
+        headline,
+        "code",
+        next_step=f"Review: {meant}." if meant else f"Mend {place or 'what dbt names'}.",
+        who=culprit.author if culprit is not None else case.owner_of(None) or "whoever changed it last",
+        culprit_sha=culprit.sha if culprit is not None else None,
+        needs_person="no name in the project is close to the one that is missing, and no commit could be singled out",
+        confidence=0.95 if culprit is not None or case.candidates else 0.6,
+    )
+
+
+def first_sentence(message: str) -> str:
+    """The line of dbt's message that says what is wrong."""
+    lines = [line.strip() for line in message.splitlines() if line.strip()]
+    telling = [
+        line
+        for line in lines
+        if re.search(
+            r"not found|undefined|unexpected|expected|invalid|duplicate|two|error near|cannot|unable", line, re.I
+        )
+    ]
+    chosen = (telling or [line for line in lines if not line.endswith("Error")] or lines or ["no message"])[0]
+    return chosen[:240].rstrip(".")
+
+
+def where(message: str) -> str:
+    """The file and line that dbt names, or an empty text."""
+    file, line = _FILE.search(message), _LINE.search(message)
+    return (file[1] + (f", line {line[1]}" if line else "")) if file else ""
+
+
+def propose_meant_name(case: CaseFile, message: str, build: Build, message_id: str) -> None:
+    """Propose the nearest existing name for a ref, source or macro that is not there, where it makes the build pass."""
+    unknown_ref, unknown_source, unknown_macro = (
+        _UNKNOWN_REF.search(message), _UNKNOWN_SOURCE.search(message), _UNKNOWN_MACRO.search(message),
+    )  # fmt: skip
+    if unknown_ref:
+        wrong = unknown_ref[1]
+        names = _model_names(case)
+        pattern = rf"""(\bref\s*\(\s*(?:['"][^'"]+['"]\s*,\s*)?['"]){re.escape(wrong)}(['"])"""
+    elif unknown_source:
+        source, wrong = unknown_source[1], unknown_source[2]
+        names = [
+            one.name.partition(".")[2]
+            for one in case.graph.nodes.values()
+            if one.resource_type == "source" and one.name.startswith(f"{source}.")
+        ]
+        pattern = rf"""(\bsource\s*\(\s*['"]{re.escape(source)}['"]\s*,\s*['"]){re.escape(wrong)}(['"])"""
+        if not names:
+            sources = {one.name.partition(".")[0] for one in case.graph.nodes.values() if one.resource_type == "source"}
+            names, wrong = sorted(sources), source
+            pattern = rf"""(\bsource\s*\(\s*['"]){re.escape(source)}(['"])"""
+    elif unknown_macro:
+        wrong = unknown_macro[1]
+        names = _macro_names(case)
+        pattern = rf"(\{{[{{%][^}}]*?\b){re.escape(wrong)}(\s*\()"
+    else:
+        return
+    for meant in get_close_matches(wrong, [name for name in names if name != wrong], n=3, cutoff=0.72):
+        changes = tuple(_replaced_everywhere(case, pattern, meant))
+        if not changes:
+            return
+        trial = build(case.head, changes)
+        if trial.verdict == PASSES:
+            tried = case.add(f"Tried: {meant} in place of {wrong}", trial.command, "it passes", "experiment")
+            case.claim(
+                f"{wrong} was meant to be {meant}, the nearest name in the project.", "likely", message_id, tried
+            )
+            case.propose(
+                Candidate(
+                    strategy="mend the name",
+                    summary=f"Write {meant} in place of {wrong} in {plural(len(changes), 'file')}",
+                    rationale=f"{wrong} does not exist; {meant} does, and with it the build passes.",
+                    changes=changes,
+                    risk="low",
+                    evidence_ids=(message_id, tried),
+                )
+            )
+            return
+
+
+def _project_files(case: CaseFile, *endings: str) -> list[Path]:
+    root = case.bench.root / case.bench.dbt_directory
+    skipped = {"dbt_packages", "dbt_modules", "target", "logs", ".git"}
+    return sorted(
+        path for path in root.rglob("*")
+        if path.suffix in endings and path.is_file() and not path.is_symlink() and not skipped & set(path.relative_to(root).parts)
+    )  # fmt: skip
+
+
+def _model_names(case: CaseFile) -> list[str]:
+    case.bench.checkout(case.head)
+    return sorted({path.stem for path in _project_files(case, ".sql", ".csv", ".py")})
+
+
+def _macro_names(case: CaseFile) -> list[str]:
+    case.bench.checkout(case.head)
+    text = "\n".join(path.read_text(errors="replace") for path in _project_files(case, ".sql"))
+    return sorted(set(re.findall(r"\{%-?\s*macro\s+(\w+)\s*\(", text)))
+
+
+def _replaced_everywhere(case: CaseFile, pattern: str, meant: str) -> list[FileChange]:
+    case.bench.checkout(case.head)
+    changes = []
+    for path in _project_files(case, ".sql", ".yml", ".yaml"):
+        text = path.read_text(errors="replace")
+        fresh = re.sub(pattern, rf"\g<1>{meant}\g<2>", text)
+        if fresh != text:
+            changes.append(FileChange(str(path.relative_to(case.bench.root)), fresh))
+    return changes

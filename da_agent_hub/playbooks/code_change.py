@@ -1,0 +1,245 @@
+"""The investigation where a commit is the cause: name it, show what it changed, and propose the smallest way back."""
+
+# ruff: noqa: S608 - every query passes the workbench, which lets one SELECT through and nothing else
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ..domain.dbt import GraphNode
+from ..domain.investigation import Candidate, FileChange, Investigation
+from ..ports import Commit
+from .case_file import CaseFile, plural
+from .code_cause import Culprit, Revert, bisect, describe, describe_hunks, relevant_paths, smallest_revert
+from .duplicate_keys import joined_keys
+from .experiment import PASSES, Experiment, Trial
+from .masked_sql import MaskedSql
+from .renamed_column import reads
+from .warehouse import columns_of, compiled_sql, count, duplicate_keys, first_number, quoted
+
+
+def investigate_code(
+    case: CaseFile, node: GraphNode, good_sha: str, good: Trial, good_id: str, experiment: Experiment, reproduced: Trial
+) -> Investigation | None:
+    """The last good commit passes on today's data and the newest fails: find which commit between them, and the way back."""
+    touching = case.bench.commits(good_sha, case.head, relevant_paths(case, node))
+    every = case.bench.commits(good_sha, case.head)
+    commits = touching or every
+    if not commits:
+        return None
+    listed = "\n".join(
+        f"{one.sha[:10]} {one.committed_at:%Y-%m-%d} {one.author}: {one.subject}" for one in commits[:20]
+    )
+    commits_id = case.add(
+        "Commits since then that touch the node, what it depends on, or its macros and settings",
+        f"git log {good_sha[:10]}..{case.head[:10]}",
+        listed,
+        "commits",
+    )
+    tested: dict[str, str] = {}
+
+    def build(sha: str, changes: Sequence[FileChange]) -> Trial:
+        trial = experiment.at(sha, changes)
+        if not changes:
+            tested[sha] = trial.verdict
+        return trial
+
+    culprit = bisect(case, good_sha, commits, build, good)
+    if culprit is None:
+        return None
+    commit = culprit.commit
+    trials = "\n".join(
+        f"{sha[:10]}: {verdict}"
+        for sha, verdict in {good_sha: good.verdict, **tested, case.head: reproduced.verdict}.items()
+    )
+    bisect_id = case.add("Bisection on today's data", f"dbt build of {node.name} at each commit", trials, "experiment")
+    own = [
+        path
+        for path in commit.paths
+        if case.bench.dbt_directory == "." or path.startswith(case.bench.dbt_directory + "/")
+    ]
+    diff_id = case.add(
+        f"What {commit.sha[:10]} changed", f"git show {commit.sha[:10]}", case.bench.show(commit.sha, own), "diff"
+    )
+    case.claim(
+        f"Commit {describe(commit)} is the cause: on the same data its predecessor passes and it fails.",
+        "confirmed",
+        good_id,
+        bisect_id,
+        diff_id,
+    )
+    innocent = [one for one in commits if one.sha != commit.sha]
+    if innocent:
+        case.claim(
+            f"{plural(len(innocent), 'other commit')} in that span {'is' if len(innocent) == 1 else 'are'} not needed to explain it.",
+            "ruled out",
+            commits_id,
+            bisect_id,
+        )
+    _propose_join(case, node, commit, experiment, (bisect_id, diff_id))
+    back = smallest_revert(case, commit, build)
+    lost = ""
+    if back is not None:
+        lost = _propose_revert(case, node, culprit, back, (bisect_id, diff_id), experiment)
+    root = _root(case, commit, node)
+    what = f"{root.name}" if root is not None else node.name
+    return case.conclude(
+        f"Commit {commit.sha[:10]} ({commit.subject}) by {commit.author} broke {node.name} by its change of {what}.",
+        "code",
+        next_step=_next_step(case, commit, lost),
+        who=commit.author,
+        needs_person=f"taking lines of {commit.sha[:10]} back does not go together with what was changed since; its author should look",
+        root_node=(root or node).unique_id,
+        culprit_sha=commit.sha,
+        confidence=0.95,
+    )
+
+
+def _next_step(case: CaseFile, commit: Commit, lost: str) -> str:
+    if not case.candidates:
+        return f"Ask {commit.author} to mend {commit.sha[:10]}."
+    return f"Review: {case.candidates[0].summary}." + (f" {lost}" if lost else "")
+
+
+def _root(case: CaseFile, commit: Commit, node: GraphNode) -> GraphNode | None:
+    """The node nearest to the failing one whose file the culprit changed."""
+    for unique_id in (node.unique_id, *case.graph.ancestors(node.unique_id)):
+        one = case.graph.get(unique_id)
+        if one is not None and one.test is None and case.path_of(one) in commit.paths:
+            return one
+    return None
+
+
+def _model_of(case: CaseFile, node: GraphNode) -> GraphNode | None:
+    return case.graph.get(node.test.attached_node) if node.test is not None else node
+
+
+def _propose_revert(
+    case: CaseFile,
+    node: GraphNode,
+    culprit: Culprit,
+    back: Revert,
+    evidence_ids: tuple[str, ...],
+    experiment: Experiment,
+) -> str:
+    """Propose it; returns what is lost by it, as a sentence, or an empty text."""
+    model = _model_of(case, node)
+    relation = model.relation_name if model else None
+    experiment.at(case.head, back.changes)
+    after = {one.name for one in columns_of(case, relation)} if relation else set()
+    rows_after = count(case, relation) if relation else None
+    experiment.at(culprit.before_sha)
+    rows_before = count(case, relation) if relation else None
+    experiment.at(case.head)
+    now = {one.name for one in columns_of(case, relation)} if relation else set()
+    gone = sorted(now - after) if after else []
+    lost = f"It takes back {', '.join(gone)}, which that commit brought." if gone else ""
+    tried = case.add(
+        f"Tried: take {describe_hunks(back.hunks) if back.hunks else 'the files'} of {culprit.commit.sha[:10]} back",
+        back.trial.command,
+        f"{node.name}: {back.trial.verdict}; rows of {model.name if model else node.name}: {rows_after}, before the commit on the same data: {rows_before}",
+        "experiment",
+    )  # fmt: skip
+    whole = "all of it" if back.whole else "only these lines of it, the rest stays"
+    same_rows = rows_after is not None and rows_after == rows_before
+    case.propose(
+        Candidate(
+            strategy="revert culprit" if back.whole else "revert culprit hunk",
+            summary=f"Take back {describe_hunks(back.hunks) if back.hunks else 'the files'} of {culprit.commit.sha[:10]}",
+            rationale=f"Commit {describe(culprit.commit)} made {node.name} fail; taking back {whole} makes it pass. {lost}".strip(),
+            changes=back.changes,
+            risk="low" if same_rows and not gone else "medium",
+            evidence_ids=(*evidence_ids, tried),
+        )
+    )
+    return lost
+
+
+def _propose_join(
+    case: CaseFile, node: GraphNode, commit: Commit, experiment: Experiment, evidence_ids: tuple[str, ...]
+) -> None:
+    """Where the commit joined a relation that has several rows a key, join its distinct values, if a key has one value."""
+    for unique_id in (node.unique_id, *case.graph.ancestors(node.unique_id)):
+        model = case.graph.get(unique_id)
+        path = case.path_of(model) if model is not None and model.resource_type == "model" else None
+        if model is None or path is None or path not in commit.paths:
+            continue
+        raw = case.bench.read_at(case.head, path)
+        before = case.bench.read_at(f"{commit.sha}^", path) or ""
+        if raw is None or len(MaskedSql(raw, case.graph.adapter_type).calls) <= len(
+            MaskedSql(before, case.graph.adapter_type).calls
+        ):
+            continue  # it brought no further relation: its own lines are at fault, not the rows of another
+        experiment.at(case.head)
+        sql = compiled_sql(case, model)
+        for parent, keys in joined_keys(case, model, sql):
+            if not parent.relation_name or not duplicate_keys(case, parent.relation_name, keys):
+                continue
+            held = [one.name for one in columns_of(case, parent.relation_name)]
+            wanted = _columns_read(raw, parent, held, keys, case.graph.adapter_type)
+            if wanted is None or not _one_value_a_key(case, parent.relation_name, keys, wanted):
+                continue
+            text = MaskedSql(raw, case.graph.adapter_type).with_distinct_join(reads(parent), [*keys, *wanted])
+            if text is None:
+                continue
+            change = FileChange(path, text)
+            trial = experiment.at(case.head, (change,))
+            if trial.verdict != PASSES:
+                continue
+            names = ", ".join(keys)
+            tried = case.add(
+                f"Tried: join each {names} of {parent.name} once",
+                trial.command,
+                f"{node.name}: {trial.verdict}; {', '.join(wanted) or 'no column'} has one value for each {names}",
+                "experiment",
+            )
+            case.claim(
+                f"{parent.name} has several rows for one {names}, so the join in {model.name} repeats rows.",
+                "confirmed",
+                tried,
+            )
+            case.propose(
+                Candidate(
+                    strategy="mend the join's grain",
+                    summary=f"Join each {names} of {parent.name} once in {model.name}",
+                    rationale=f"{parent.name} has several rows for one {names}, but one value of {', '.join(wanted) or 'what is read'} for each: "
+                    "joining its distinct values keeps what the commit brought and repeats no row.",
+                    changes=(change,),
+                    risk="low",
+                    evidence_ids=(*evidence_ids, tried),
+                )
+            )
+            return
+
+
+def _columns_read(
+    raw: str, parent: GraphNode, held: Sequence[str], keys: Sequence[str], adapter_type: str
+) -> list[str] | None:
+    """Which of the parent's columns the reading scope uses by its alias; None where that cannot be told."""
+    sql = MaskedSql(raw, adapter_type)
+    for place, call in sql.tables(reads(parent)):
+        alias = (place.alias or call.names[-1]).lower()
+        select = place.parent_select
+        if select is None or select.is_star:
+            return None
+        from sqlglot import exp
+
+        used = {one.name for one in select.find_all(exp.Column) if one.table.lower() == alias}
+        loose = {one.name.lower() for one in select.find_all(exp.Column) if not one.table}
+        if loose & {name.lower() for name in held}:
+            return None
+        return [name for name in held if name in used and name not in keys]
+    return None
+
+
+def _one_value_a_key(case: CaseFile, relation: str, keys: Sequence[str], columns: Sequence[str]) -> bool:
+    adapter = case.graph.adapter_type
+    names = ", ".join(quoted(key, adapter) for key in keys)
+    all_names = ", ".join(quoted(one, adapter) for one in [*keys, *columns])
+    repeated = first_number(
+        case.ask(
+            f"select count(*) as n from (select {names} from (select distinct {all_names} from {relation}) as distinct_rows "
+            f"group by {names} having count(*) > 1) as several",
+            1,
+        )
+    )
+    return repeated == 0

@@ -1,0 +1,283 @@
+"""A column that a model reads is not there any more: was it renamed upstream, and to what?"""
+
+# ruff: noqa: S608 - every query passes the workbench, which lets one SELECT through and nothing else
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from difflib import SequenceMatcher
+
+from ..domain.dbt import GraphNode
+from ..domain.investigation import Candidate, FileChange, Investigation
+from .case_file import CaseFile, plural
+from .experiment import PASSES, Experiment, Trial
+from .masked_sql import Call, MaskedSql
+from .warehouse import Column, columns_of, is_load_metadata, quoted
+
+# What warehouses say of a column that is not there: DuckDB, Postgres and Redshift, Snowflake, BigQuery, Databricks.
+_MISSING = (
+    re.compile(r'Referenced column "([^"]+)" (?:was )?not found', re.I),
+    re.compile(r'does not have a column named "([^"]+)"', re.I),
+    re.compile(r'column "?(?:[\w]+\.)?([\w$]+)"? does not exist', re.I),
+    re.compile(r"invalid identifier '\"?(?:[\w\"]+\.)*\"?([\w$ ]+?)\"?'", re.I),
+    re.compile(r"Unrecognized name: (?:\w+\.)?([\w$]+)", re.I),
+    re.compile(r"Name ([\w$]+) not found inside", re.I),
+    re.compile(r"with name `(?:[^`]+`\.`)?([^`]+)` cannot be resolved", re.I),
+)
+SURE_BY_NAME, SURE_BY_VALUES = 0.62, 0.8
+
+
+def missing_column(message: str) -> str | None:
+    """The column that the warehouse did not find, or None where the message is of another kind."""
+    for pattern in _MISSING:
+        if found := pattern.search(message):
+            return found[1].strip()
+    return None
+
+
+@dataclass(frozen=True)
+class Successor:
+    """A column that may be the missing one under a new name."""
+
+    column: Column
+    name_likeness: float
+    value_overlap: float | None
+
+    @property
+    def score(self) -> float:
+        """0 to 1; values weigh more than names where both are known."""
+        if self.value_overlap is None:
+            return self.name_likeness
+        return 0.35 * self.name_likeness + 0.65 * self.value_overlap
+
+
+def investigate_missing_column(
+    case: CaseFile, node: GraphNode, missing: str, experiment: Experiment, reproduced: Trial
+) -> Investigation | None:
+    """Find the parent that lost the column, its successor, and the edit of the reading model."""
+    model = case.graph.get(node.test.attached_node) if node.test is not None else node
+    if model is None:
+        return None
+    case.bench.checkout(case.head)
+    case.bench.reset_warehouse()
+    parents = [
+        parent for parent in (case.graph.get(one) for one in model.depends_on) if parent and parent.relation_name
+    ]
+    held = {parent.unique_id: columns_of(case, parent.relation_name or "") for parent in parents}
+    suspects = _suspects(case, model, missing, parents, held)
+    if not suspects:
+        return None
+    reader, parent, present = suspects[0]
+    shown = ", ".join(column.name for column in present)
+    columns_id = case.add(
+        f"Columns that {parent.name} has now", f"select * from {parent.relation_name} limit 0", shown, "columns"
+    )
+    error_id = next((one.evidence_id for one in case.evidence if one.kind == "message"), columns_id)
+    case.claim(f"{parent.name} has no column {missing}, which {reader.name} reads.", "confirmed", error_id, columns_id)
+    owner = case.owner_of(parent)
+    ranked = _successors(case, reader, parent, missing, present)
+    chosen = _clear_winner(ranked)
+    if chosen is None:
+        named = ", ".join(f"{one.column.name} ({one.score:.0%})" for one in ranked[:4]) or "none"
+        case.claim(f"No column of {parent.name} is clearly its successor (nearest: {named}).", "possible", columns_id)
+        return case.conclude(
+            f"The column {missing} is gone from {parent.name}, and no column there is clearly its new name.",
+            "data",
+            next_step=f"Ask the owner of {parent.name} whether {missing} was renamed or dropped.",
+            who=owner or f"the owner of {parent.name}",
+            needs_person=f"{missing} was dropped from {parent.name} or renamed beyond recognition; guessing would put "
+            "wrong values into every model downstream",
+            root_node=parent.unique_id,
+            confidence=0.7,
+        )
+    likeness = f"names alike {chosen.name_likeness:.0%}"
+    if chosen.value_overlap is not None:
+        likeness += f", {chosen.value_overlap:.0%} of the values that {reader.name} last held occur in it"
+    rename_id = case.add(
+        f"Successor of {missing}", f"columns of {parent.name}, compared by name, type and values",
+        "\n".join(
+            f"{one.column.name} {one.column.kind}: score {one.score:.2f}, name {one.name_likeness:.2f}, values "
+            + ("not comparable" if one.value_overlap is None else f"{one.value_overlap:.2f}")
+            for one in ranked[:5]
+        ),
+        "comparison",
+    )  # fmt: skip
+    case.claim(
+        f"{missing} was renamed to {chosen.column.name} in {parent.name} ({likeness}).", "likely", columns_id, rename_id
+    )
+    _propose(case, reader, parent, missing, chosen.column.name, experiment, (error_id, columns_id, rename_id))
+    return case.conclude(
+        f"The column {missing} of {parent.name} was renamed to {chosen.column.name} upstream, and {reader.name} still reads it by its old name.",
+        "data",
+        next_step=f"Review the pull request that reads {chosen.column.name} as {missing}, and tell the owner of {parent.name}."
+        if case.candidates
+        else f"Read {chosen.column.name} in place of {missing} in {reader.name}.",
+        who=owner or f"the owner of {reader.name}",
+        root_node=parent.unique_id,
+        confidence=min(0.95, 0.5 + chosen.score / 2),
+    )
+
+
+def _suspects(
+    case: CaseFile,
+    model: GraphNode,
+    missing: str,
+    parents: Sequence[GraphNode],
+    held: dict[str, tuple[Column, ...]],
+) -> list[tuple[GraphNode, GraphNode, tuple[Column, ...]]]:
+    """(reader, parent, its columns): parents of the model that lack the column, those most likely to have had it first."""
+    found = []
+    named = re.compile(rf"\b{re.escape(missing)}\b", re.I)
+    for parent in parents:
+        present = held[parent.unique_id]
+        if not present or any(column.name.lower() == missing.lower() for column in present):
+            continue
+        documented = any(column.lower() == missing.lower() for column in parent.columns)
+        elsewhere = sum(
+            bool(named.search(other.raw_sql)) for other in map(case.graph.get, case.graph.children.get(parent.unique_id, ())) if other
+        )  # fmt: skip
+        likeness = max((_alike(missing, column.name) for column in present), default=0.0)
+        found.append((documented, parent.resource_type == "source", elsewhere, likeness, parent, present))
+    found.sort(key=lambda one: one[:4], reverse=True)
+    suspects = [(model, parent, present) for *_, parent, present in found]
+    # A view that only passes `select *` on shows the gap, but it is its source that lost the column.
+    further = []
+    for _, parent, _ in suspects:
+        if (
+            parent.resource_type == "model"
+            and re.search(r"select\s+\*", parent.raw_sql, re.I)
+            and not named.search(parent.raw_sql)
+        ):
+            for grandparent in map(case.graph.get, parent.depends_on):
+                if grandparent is not None and grandparent.relation_name:
+                    present = columns_of(case, grandparent.relation_name)
+                    if present and all(column.name.lower() != missing.lower() for column in present):
+                        further.append((parent, grandparent, present))
+    return further + suspects
+
+
+def _successors(
+    case: CaseFile, reader: GraphNode, parent: GraphNode, missing: str, present: Sequence[Column]
+) -> list[Successor]:
+    known = {column.lower() for column in parent.columns}
+    for child in case.graph.children.get(parent.unique_id, ()):
+        one = case.graph.get(child)
+        if one is not None and one.resource_type in {"model", "snapshot"}:
+            known |= {word.lower() for word in re.findall(r"[A-Za-z_][\w$]*", _without_comments(one.raw_sql))}
+    fresh = [column for column in present if column.name.lower() not in known and not is_load_metadata(column.name)]
+    old_name = _output_name(reader, missing)
+    old_columns = (
+        {column.name.lower(): column for column in columns_of(case, reader.relation_name)}
+        if reader.relation_name
+        else {}
+    )
+    old = old_columns.get(old_name.lower())
+    ranked = [
+        Successor(column, _alike(missing, column.name), _overlap(case, reader, old, parent, column)) for column in fresh
+    ]
+    return sorted(ranked, key=lambda one: one.score, reverse=True)
+
+
+def _overlap(case: CaseFile, reader: GraphNode, old: Column | None, parent: GraphNode, new: Column) -> float | None:
+    """Which share of the distinct values that the reader's table last held occur in the new column; None if unknown."""
+    if old is None:
+        return None
+    adapter = case.graph.adapter_type
+    before, after = quoted(old.name, adapter), quoted(new.name, adapter)
+    found = case.ask(
+        "select count(*) as n, count(seen.value) as kept from "
+        f"(select distinct cast({before} as varchar) as value from {reader.relation_name} where {before} is not null) as held "
+        f"left join (select distinct cast({after} as varchar) as value from {parent.relation_name}) as seen "
+        "on held.value = seen.value",
+        1,
+    )
+    if found.error is not None or not found.rows or not found.rows[0][0]:
+        return None
+    return float(found.rows[0][1]) / float(found.rows[0][0])
+
+
+def _clear_winner(ranked: Sequence[Successor]) -> Successor | None:
+    if not ranked:
+        return None
+    best = ranked[0]
+    second = ranked[1].score if len(ranked) > 1 else 0.0
+    if best.value_overlap is not None:
+        # A transformed value never overlaps, so a strong name may stand alone; a weak name needs the values.
+        sure = best.value_overlap >= SURE_BY_VALUES or (best.name_likeness >= 0.75 and best.value_overlap > 0.1)
+        sure = sure or (best.name_likeness >= 0.8 and len(ranked) == 1)
+    else:
+        sure = best.name_likeness >= SURE_BY_NAME
+    return best if sure and best.score - second >= 0.1 else None
+
+
+def _alike(one: str, other: str) -> float:
+    first, second = one.lower(), other.lower()
+    whole = SequenceMatcher(None, first, second).ratio()
+    words, others = set(re.split(r"_+", first)), set(re.split(r"_+", second))
+    shared = len(words & others) / max(1, min(len(words), len(others)))
+    # One name within the other, as amount in amount_usd, says more than letters in common.
+    return max(whole, 0.7 * shared + 0.3 * whole if shared == 1.0 and len(words ^ others) > 0 else 0.0)
+
+
+def _output_name(reader: GraphNode, missing: str) -> str:
+    found = re.search(rf"\b{re.escape(missing)}\b\s+as\s+\"?(\w+)", _without_comments(reader.raw_sql), re.I)
+    return found[1] if found else missing
+
+
+def _without_comments(sql: str) -> str:
+    return re.sub(r"--[^\n]*|/\*.*?\*/|\{#.*?#\}", " ", sql, flags=re.DOTALL)
+
+
+def _propose(
+    case: CaseFile, reader: GraphNode, parent: GraphNode, missing: str, fresh: str, experiment: Experiment,
+    evidence_ids: tuple[str, ...],
+) -> None:  # fmt: skip
+    path = case.path_of(reader)
+    raw = case.bench.read_at(case.head, path) if path else None
+    if path is None or raw is None:
+        return
+    sql = MaskedSql(raw, case.graph.adapter_type)
+    texts = [
+        sql.with_column_read_as(reads(parent), missing, fresh),
+        sql.with_column_added(reads(parent), missing, fresh),
+    ]
+    for text in texts:
+        if text is None or text == raw:
+            continue
+        change = FileChange(path, text)
+        trial = experiment.at(case.head, (change,))
+        if trial.verdict == PASSES:
+            tried = case.add(
+                f"Tried: read {fresh} as {missing} in {reader.name}",
+                trial.command,
+                f"{experiment.node.name}: {trial.verdict}",
+                "experiment",
+            )
+            lines = sum(a != b for a, b in zip(raw.splitlines(), text.splitlines(), strict=False))
+            case.propose(
+                Candidate(
+                    strategy="read the renamed column",
+                    summary=f"Read {fresh} as {missing} in {reader.name}",
+                    rationale=f"{parent.name} calls the column {fresh} now. {plural(lines, 'line')} of the model that reads it "
+                    f"change, the output keeps its name {missing}, so nothing downstream changes.",
+                    changes=(change,),
+                    risk="low",
+                    evidence_ids=(*evidence_ids, tried),
+                )
+            )
+            return
+
+
+class reads:  # noqa: N801 - reads as a condition where it is used
+    """Whether a ``ref`` or ``source`` call means a node."""
+
+    def __init__(self, node: GraphNode) -> None:
+        self._node = node
+
+    def __call__(self, call: Call) -> bool:
+        """Compare by name."""
+        if self._node.resource_type == "source":
+            source, _, table = self._node.name.partition(".")
+            return call.names_source(source, table)
+        return call.names_model(self._node.name)
