@@ -1,0 +1,203 @@
+"""``python -m da_agent_hub_tests.chaos.kill_and_restart``: kill a demo at random moments, and see what GitHub shows."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+import click
+
+from .github_side import differences, faults, read_github, tally
+from .processes import processes_of
+
+_WORLD_SECONDS = 240.0
+_FINISH_SECONDS = 600.0
+# A guard gives what it guards eight seconds to end by itself.
+_GONE_SECONDS = 20.0
+_LONGEST_LIFE = 75.0
+
+
+class Demo:
+    """``da-agent-hub demo --once`` of one home, in a session of its own, started as often as needed."""
+
+    def __init__(self, home: Path, port: int, world_seed: int) -> None:
+        self.home = home.resolve()
+        self.log = self.home.parent / f"{self.home.name}.log"
+        self._command = [
+            sys.executable, "-m", "da_agent_hub.cli", "demo", "--once", "--home", str(self.home),
+            "--port", str(port), "--seed", str(world_seed),
+        ]  # fmt: skip
+        self.home.parent.mkdir(parents=True, exist_ok=True)
+
+    def start(self) -> subprocess.Popen[bytes]:
+        """Begin, or go on; all that it says is appended to the log."""
+        with self.log.open("ab") as log:
+            return subprocess.Popen(
+                self._command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT,
+                cwd=self.home.parent, start_new_session=True,
+            )  # fmt: skip
+
+    def has_world(self) -> bool:
+        """Whether the sandbox's world is made."""
+        return (self.home / "sandbox" / "world.json").exists()
+
+    def kill_all(self) -> None:
+        """SIGKILL to everything of the home, until nothing is left."""
+        for _ in range(100):
+            left = processes_of(self.home)
+            if not left:
+                return
+            for process in left:
+                _kill(process.pid, signal.SIGKILL)
+            time.sleep(0.05)
+        raise AssertionError(f"cannot be killed: {', '.join(map(str, left))}")
+
+    def survivors(self, seconds: float = _GONE_SECONDS) -> list[str]:
+        """What is still there of the home after so long; then it is killed."""
+        deadline = time.monotonic() + seconds
+        while (left := processes_of(self.home)) and time.monotonic() < deadline:
+            time.sleep(0.25)
+        self.kill_all()
+        return [str(process) for process in left]
+
+    def finish(self) -> list[str]:
+        """Let it come to its end; what was wrong with that, a sentence each."""
+        running = self.start()
+        try:
+            code = running.wait(_FINISH_SECONDS)
+            wrong = [f"the last start ended with exit code {code}: {self.log_end()}"] if code else []
+        except subprocess.TimeoutExpired:
+            wrong = [f"the last start was not done after {_FINISH_SECONDS:.0f} s: {self.log_end()}"]
+            self.kill_all()
+            running.wait()
+        return wrong + [f"left behind after the end: {one}" for one in self.survivors()]
+
+    def log_end(self) -> str:
+        """The last that it said."""
+        return self.log.read_text(errors="replace")[-600:].strip()
+
+
+def _kill(pid: int, number: signal.Signals) -> None:
+    with suppress(ProcessLookupError):
+        os.kill(pid, number)
+
+
+def kill_at_random(demo: Demo, kills: int, seed: int, tell: Callable[[str], None]) -> list[str]:
+    """Start and kill so many times; returns what survived the death of its parent, a sentence each.
+
+    The first kill falls into the making of the world; every third one hits the parent alone, so that its children must
+    notice, and the others everything at once.
+    """
+    dice = random.Random(seed)
+    wrong = []
+    for number in range(1, kills + 1):
+        running = demo.start()
+        if number > 1:
+            _wait(running, demo.has_world, _WORLD_SECONDS)
+        life = dice.uniform(2, 25) if number == 1 else dice.uniform(1, _LONGEST_LIFE)
+        ended = _wait(running, lambda: False, life)
+        alone = number % 3 == 0
+        if alone:
+            _kill(running.pid, signal.SIGKILL)
+            wrong += [f"survived the SIGKILL of the demo: {one}" for one in demo.survivors()]
+        else:
+            demo.kill_all()
+        running.wait()
+        how = "had ended by itself" if ended else "its parent alone" if alone else "everything"
+        tell(f"kill {number}/{kills} after {life:.1f} s: {how}")
+        if ended and running.returncode not in (0, -signal.SIGKILL):
+            wrong.append(f"start {number} ended by itself with exit code {running.returncode}: {demo.log_end()}")
+    return wrong
+
+
+def interrupt(demo: Demo, seconds: float = 15.0) -> list[str]:
+    """Start, send SIGINT to the demo alone, and see that nothing stays."""
+    running = demo.start()
+    ended = _wait(running, lambda: False, seconds)
+    _kill(running.pid, signal.SIGINT)
+    try:
+        running.wait(_GONE_SECONDS)
+    except subprocess.TimeoutExpired:
+        demo.kill_all()
+        running.wait()
+        return [f"still there {_GONE_SECONDS:.0f} s after SIGINT: {demo.log_end()}"]
+    wrong = [f"survived SIGINT: {one}" for one in demo.survivors()]
+    if not ended and running.returncode != 130:
+        wrong.append(f"SIGINT gave exit code {running.returncode} instead of 130")
+    return wrong
+
+
+def _wait(running: subprocess.Popen[bytes], holds: Callable[[], bool], seconds: float) -> bool:
+    """Wait until something holds, the time is over or the process ends; returns whether it has ended."""
+    deadline = time.monotonic() + seconds
+    while running.poll() is None and not holds() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return running.poll() is not None
+
+
+def judge(undisturbed: Demo, killed: Demo) -> tuple[list[str], dict[str, dict[str, int]]]:
+    """What GitHub's side shows: faults of the killed home, and of how it differs from the undisturbed one."""
+    before, _ = read_github(undisturbed.home / "sandbox")
+    after, truths = read_github(killed.home / "sandbox")
+    tallies = {"undisturbed": tally(before), "killed": tally(after)}
+    return [*faults(after, truths), *differences(*tallies.values())], tallies
+
+
+def run(folder: Path, *, kills: int, seed: int, world_seed: int, port: int, tell: Callable[[str], None]) -> list[str]:
+    """The whole check in a folder; returns everything that was wrong, a sentence each."""
+    undisturbed, killed = (
+        Demo(folder / "calm" / "home", port, world_seed),
+        Demo(folder / "killed" / "home", port, world_seed),
+    )
+    started = time.monotonic()
+    wrong = [f"undisturbed: {sentence}" for sentence in undisturbed.finish()]
+    tell(f"undisturbed run: {time.monotonic() - started:.0f} s")
+    try:
+        wrong += kill_at_random(killed, kills, seed, tell)
+        wrong += interrupt(killed)
+        tell("interrupted once; now it may finish")
+        wrong += killed.finish()
+    finally:
+        killed.kill_all()
+        undisturbed.kill_all()
+    found, tallies = judge(undisturbed, killed)
+    tell(json.dumps(tallies, indent=2))
+    return wrong + found
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the check and say what was wrong; the exit code is 1 where anything was."""
+    parser = argparse.ArgumentParser(prog="python -m da_agent_hub_tests.chaos.kill_and_restart", description=__doc__)
+    parser.add_argument("--kills", type=int, default=10, help="how often (default: 10)")
+    parser.add_argument("--seed", type=int, default=1, help="of the moments of the kills (default: 1)")
+    parser.add_argument("--world-seed", type=int, default=1, help="of the sandbox's world (default: 1)")
+    parser.add_argument("--port", type=int, default=5310, help="of the sandbox (default: 5310)")
+    parser.add_argument("--folder", type=Path, help="keep both homes and the logs here; must not exist yet")
+    options = parser.parse_args(arguments)
+    with tempfile.TemporaryDirectory(prefix="chaos-") as scratch:
+        folder = options.folder or Path(scratch) / "chaos"
+        folder.mkdir(parents=True)
+        wrong = run(
+            folder,
+            kills=options.kills,
+            seed=options.seed,
+            world_seed=options.world_seed,
+            port=options.port,
+            tell=click.echo,
+        )
+    click.echo("\n".join(f"WRONG: {sentence}" for sentence in wrong) or "nothing doubled, nothing missing")
+    return int(bool(wrong))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
