@@ -29,7 +29,12 @@ _NORMALISED = (
     ),
     (re.compile(r"\b\w*__dbt_\w+\b"), "<temporary>"),
     # Schemas and databases differ between environments: of a dotted name only the last part is its identity.
-    (re.compile(r"(?:[\"`\[]?[\w$-]+[\"`\]]?\.){1,2}([\"`\[]?[\w$]+[\"`\]]?)"), r"\1"),
+    (
+        re.compile(
+            r"(?:[\"`\[]?[\w$-]+[\"`\]]?\.){1,2}(?!(?:csv|sql|py|ya?ml|json|parquet)\b)([\"`\[]?[\w$]+[\"`\]]?)"
+        ),
+        r"\1",
+    ),
     (re.compile(r"\b(?=[0-9a-f]*\d)[0-9a-f]{12,}\b", re.IGNORECASE), "<id>"),
     (re.compile(r"'(?:[^']|'')*'"), "'<value>'"),
     (re.compile(r"\d+(?:\.\d+)?"), "#"),

@@ -1,7 +1,7 @@
-"""What warehouses and dbt say when something fails: a table of patterns, the first match decides.
+"""What warehouses and dbt say when something fails: a table of patterns, of which the first match decides.
 
-``name`` captures what the message is about (a column, a relation), where it says so. Adapters are noted because the
-same words mean different things elsewhere; an empty set means any.
+``name`` (or ``name2``) captures what the message is about, a column or a relation, where it says so. The order matters:
+what passes by itself comes before what is wrong with the SQL, because a time-out may quote any statement.
 """
 
 from __future__ import annotations
@@ -61,12 +61,12 @@ PATTERNS: tuple[MessagePattern, ...] = (
         r"query (?:exceeded|execution) .*(?:time|timeout)",
         r"(?:query|job|operation|execution|request) (?:has )?(?:timed out|timeout)",
         r"timed out after|operation did not complete within|exceeded .*maximum (?:run|execution) ?time",
-        r"query (?:was )?cancell?ed by.*(?:wlm|timeout|query monitoring)|interrupt(?:ed)?!? ?(?:error)?: ?(?:interrupted|query)",
+        r"query .{0,40}cancell?ed by .*(?:wlm|timeout|query monitoring)|interrupt error: interrupted",
         r"timeout expired",
     ),
     *_say(
         "lock_conflict",
-        r"could not set lock on file",
+        r"could not set lock on file|write-write conflict|transactioncontext error",
         r"conflicting lock is held",
         r"deadlock",
         r"lock (?:wait )?timeout|lock request time out|could not obtain lock|canceling statement due to lock timeout",
@@ -96,6 +96,10 @@ PATTERNS: tuple[MessagePattern, ...] = (
         r"jwt token is invalid|token (?:has |is )?expired|refresherror|invalid_grant",
     ),
     *_say(
+        "quota_exceeded",
+        r"quota exceeded|billing has not been enabled|exceeded .*quota|resource monitor .*exceeded|custom quota",
+    ),
+    *_say(
         "connection_lost",
         r"could not (?:connect|translate host name)|can ?not connect|failed to connect|unable to connect",
         r"connection (?:refused|reset|aborted|timed? ?out|was closed|is closed|already closed|failure|error|to server)",
@@ -108,12 +112,8 @@ PATTERNS: tuple[MessagePattern, ...] = (
     ),
     *_say(
         "permission_denied",
-        r"permission denied|insufficient privileges|access denied|access_denied|not authorized|does not have permission",
+        r"permission denied|insufficient privileges|access denied|access_denied|(?<!or )not authorized|does not have permission",
         r"permission .* was denied|unauthorized|403 .*(?:forbidden|denied)|insufficient_permissions|lacks? .*permission",
-    ),
-    *_say(
-        "quota_exceeded",
-        r"quota exceeded|billing has not been enabled|exceeded .*quota|resource monitor .*exceeded|custom quota",
     ),
     # what SQL the warehouse would not run
     *_say(
