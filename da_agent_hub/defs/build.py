@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import dagster as dg
 
 from ..config.settings import HubSettings
@@ -20,7 +22,13 @@ from .schedules import every_morning_schedule
 
 def build(settings: HubSettings, hub: Hub | None = None) -> dg.Definitions:
     """The definitions; ``hub`` brings the outside world, and is the real one where it is not given."""
-    hub = hub or Hub(settings)
+    with warnings.catch_warnings():
+        # Backfill policies are called beta; whoever loads the hub can do nothing about it.
+        warnings.simplefilter("ignore", dg.BetaWarning)
+        return _definitions(settings, hub or Hub(settings))
+
+
+def _definitions(settings: HubSettings, hub: Hub) -> dg.Definitions:
     days = reporting_days(settings.schedule.start_date)
     schedule = settings.schedule
     lineage = load_lineage(hub, settings)

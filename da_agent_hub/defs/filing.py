@@ -139,5 +139,5 @@ def _already(project: ProjectSettings, day: str) -> metadata.Metadata:
 
 def _summary(done: Sequence[Carried]) -> str:
     words = [_DONE[type(one.decision).__name__] for one in done if one.problem is None]
-    counted = {word: words.count(word) for word in _DONE.values() if word in words}
+    counted = {word: words.count(word) for word in _DONE.values() if word in words and word != "left alone"}
     return ", ".join(f"{number} {word}" for word, number in counted.items()) or "nothing to do"
