@@ -221,7 +221,7 @@ class GitHubState:
     def _thread(self, table: str, who: str, owner: str, name: str, number: int) -> Sequence[dict[str, Any]]:
         with self.snapshot() as db:
             rows = db.execute(
-                f"select {table}.*, users.login as {who} from {table} join users on users.id = {who}_id "  # noqa: S608
+                f"select {table}.*, users.login as {who} from {table} join users on users.id = {table}.{who}_id "  # noqa: S608
                 f"join issues on issues.id = {table}.issue_id where repo_id = ? and number = ? order by {table}.id",
                 (self._repo(db, owner, name)["id"], number),
             ).fetchall()
