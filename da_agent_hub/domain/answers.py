@@ -89,7 +89,7 @@ def _record_lines(record: ErrorRecord) -> str:
         RecordState.RECOVERED: "It has recovered.",
     }[record.state]
     category = record.category.value.replace("_", " ")
-    rule = f", by rule {code(record.rule)}" if record.rule else ""
+    rule = f", by rule {code(redact(record.rule))}" if record.rule else ""
     return (
         f"{escape(redact(record.title), 200)} failed {times} since {since}, last in "
         f"{run_link(latest.run_id, latest.run_url)}. {state} It counts as {category}{rule} "

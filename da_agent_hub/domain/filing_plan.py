@@ -192,11 +192,13 @@ def _reason_to_leave(record: ErrorRecord, known: KnownIssue, as_of: datetime) ->
 
 def _open(record: ErrorRecord, as_of: datetime, text: IssueText, previous: int | None = None) -> OpenIssue:
     owner = record.owner.github if record.owner else None
+    # What recovered before it was filed is opened as any other; the resolution then tells how it ended.
+    told = replace(record, state=RecordState.OPEN) if record.state is RecordState.RECOVERED else record
     return OpenIssue(
         record,
         IssueDraft(
             title=text.title(record),
-            body=text.body(record, as_of, previous),
+            body=text.body(told, as_of, previous),
             labels=labels_of(record),
             assignees=(owner,) if owner else (),
         ),

@@ -98,15 +98,14 @@ class IssueText:
     def _opening(self, record: ErrorRecord, previous: int | None) -> str:
         failure = record.latest
         kind = _KIND_WORDS.get(failure.kind, failure.kind.value)
-        where = f"in project {code(record.project)}, environment {code(record.environment)}"
+        where = f"in project {self._code(record.project)}, environment {self._code(record.environment)}"
         if record.node:
             found = f" and found {_count(failure.failures, 'row')}" if failure.failures else ""
-            opening = f"**{kind[:1].upper()}{kind[1:]} {code(self._name(record.node))}** fails {where}{found}."
+            opening = f"**{kind[:1].upper()}{kind[1:]} {self._code(self._name(record.node))}** fails {where}{found}."
         else:
             opening = f"**{escape(self._clean(record.title), 300)}**, {where}."
-        others = [self._name(one) for one in record.members if one != record.node]
-        if others:
-            opening += f" The same cause fails {_count(len(others), 'more node')}: {_names(others)}."
+        if others := self._some([one for one in record.members if one != record.node], "more node"):
+            opening += f" The same cause fails {others}."
         if record.flaky_evidence:
             opening += f"\n\nIt looks flaky: {escape(self._clean(record.flaky_evidence), 400)}"
         if previous:
@@ -115,7 +114,7 @@ class IssueText:
 
     def _facts(self, record: ErrorRecord) -> str:
         failure = record.latest
-        place = f", {code(failure.path + (f':{failure.line}' if failure.line else ''))}" if failure.path else ""
+        place = f", {self._code(failure.path + (f':{failure.line}' if failure.line else ''))}" if failure.path else ""
         last = Sighting(failure.run_id, failure.run_url, record.last_seen, failure.git_sha)
         rows = [
             ("Failing since", _sighting(record.first_bad) if record.first_bad else _when(record.first_seen)),
@@ -133,8 +132,8 @@ class IssueText:
         return "| | |\n|---|---|\n" + "\n".join(f"| {name} | {value} |" for name, value in rows if value)
 
     def _why(self, record: ErrorRecord) -> str:
-        rule = f", rule {code(record.rule)}" if record.rule else ""
-        return f"class {code(record.error_class)}{rule}, confidence {record.confidence:.0%}"
+        rule = f", rule {self._code(record.rule)}" if record.rule else ""
+        return f"class {self._code(record.error_class)}{rule}, confidence {record.confidence:.0%}"
 
     def _impact(self, record: ErrorRecord) -> str:
         models = self._some(record.downstream, "downstream node")
@@ -144,7 +143,7 @@ class IssueText:
     def _owner(self, record: ErrorRecord) -> str:
         if record.owner is None:
             return ""
-        email = f" ({code(record.owner.email)})" if record.owner.email else ""
+        email = f" ({self._code(record.owner.email)})" if record.owner.email else ""
         return f"{escape(self._clean(record.owner.name), 100)}{email}"
 
     def _message(self, record: ErrorRecord) -> str:
@@ -181,8 +180,11 @@ class IssueText:
         )
 
     def _some(self, unique_ids: Sequence[str], noun: str) -> str:
-        names = [self._name(one) for one in unique_ids]
-        return f"{_count(len(names), noun)}: {_names(names)}" if names else ""
+        if not unique_ids:
+            return ""
+        names = ", ".join(code(self._name(one), 80) for one in unique_ids[:_NAMES])
+        more = f" and {len(unique_ids) - _NAMES:,} more" if len(unique_ids) > _NAMES else ""
+        return f"{_count(len(unique_ids), noun)}: {names}{more}"
 
     def _name(self, unique_id: str | None) -> str:
         if unique_id is None:
@@ -198,6 +200,9 @@ class IssueText:
 
     def _clean(self, text: str) -> str:
         return redact(text, self.secrets)
+
+    def _code(self, text: str) -> str:
+        return code(self._clean(text))
 
 
 def marker_of(record: ErrorRecord, as_of: datetime, previous: int | None = None) -> RecordMarker:
@@ -227,7 +232,7 @@ def changed_text(record: ErrorRecord, category: str, priority: str) -> str:
     """What the thread is told where the verdict moved; ``category`` and ``priority`` are the earlier ones."""
     lines = []
     if category != record.category.value:
-        why = f" (rule {code(record.rule)}, confidence {record.confidence:.0%})" if record.rule else ""
+        why = f" (rule {code(redact(record.rule))}, confidence {record.confidence:.0%})" if record.rule else ""
         before = category.replace("_", " ")
         lines.append(f"The category is now **{_CATEGORY_WORDS[record.category]}**, it was {escape(before, 60)}{why}.")
         if record.flaky_evidence:
@@ -275,13 +280,8 @@ def _sighting(sighting: Sighting) -> str:
 
 def run_link(run_id: str, url: str) -> str:
     """A link to a dbt run, or its id alone where the address is no web address."""
-    name = f"run {escape(run_id, 60)}"
+    name = f"run {escape(redact(run_id), 60)}"
     return f"[{name}]({url})" if re.fullmatch(r"https?://[^\s()<>\"'\\`|]{1,500}", url) else f"dbt {name}"
-
-
-def _names(names: Sequence[str]) -> str:
-    more = f" and {len(names) - _NAMES} more" if len(names) > _NAMES else ""
-    return ", ".join(code(name, 80) for name in names[:_NAMES]) + more
 
 
 def _count(number: int | None, noun: str) -> str:
