@@ -56,12 +56,10 @@ class GitHubState:
         self._database = home / "github.sqlite"
         try:
             home.mkdir(parents=True, exist_ok=True)
-            connection = self._connect()
-            try:
-                connection.execute("pragma journal_mode = wal")
-                connection.executescript(SCHEMA)
-            finally:
-                connection.close()
+            # stays open: SQLite checkpoints to disk whenever the last connection closes, which here is every request
+            self._keeper = self._connect()
+            self._keeper.execute("pragma journal_mode = wal")
+            self._keeper.executescript(SCHEMA)
         except (OSError, sqlite3.Error) as error:
             raise StateError(
                 f"{self._database} cannot be opened as the sandbox's GitHub ({error}): "
