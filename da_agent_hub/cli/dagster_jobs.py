@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from pathlib import Path
 
 import dagster as dg
 
@@ -41,6 +42,13 @@ def dagster_instance(environ: Mapping[str, str] = os.environ) -> Iterator[dg.Dag
     else:
         with dg.DagsterInstance.ephemeral() as instance:
             yield instance
+
+
+@contextmanager
+def quiet(log: Path) -> Iterator[None]:
+    """Dagster's own logging goes to a file meanwhile: the command says what matters itself."""
+    with log.open("w", encoding="utf-8") as file, redirect_stderr(file):
+        yield
 
 
 class Jobs:

@@ -20,19 +20,19 @@ START_SECONDS = 90.0
 _WITHOUT_A_FILE = """\
 telemetry: {enabled: false}
 nux: {enabled: false}
-sensors: {use_threads: true, num_workers: 4}
+sensors: {use_threads: true, num_workers: 4, num_submit_workers: 4}
+run_queue: {max_concurrent_runs: 4, dequeue_use_threads: true, dequeue_num_workers: 4}
 run_monitoring: {enabled: true, max_runtime_seconds: 3600}
 run_retries: {enabled: true, max_retries: 1}
 """
 
 
 def prepare_home(folder: Path) -> Path:
-    """A DAGSTER_HOME with the hub's own instance settings; an edited file there stays as it is."""
+    """A DAGSTER_HOME with the instance settings that the hub ships."""
     writable_folder(folder)
-    chosen = folder / "dagster.yaml"
-    if not chosen.exists():
-        shipped = Path(da_agent_hub.__file__).parents[1] / "dagster.yaml"
-        write_whole(chosen, shipped.read_text(encoding="utf-8") if shipped.is_file() else _WITHOUT_A_FILE)
+    shipped = Path(da_agent_hub.__file__).parents[1] / "dagster.yaml"
+    text = shipped.read_text(encoding="utf-8") if shipped.is_file() else _WITHOUT_A_FILE
+    write_whole(folder / "dagster.yaml", text)
     return folder
 
 

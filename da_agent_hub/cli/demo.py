@@ -113,9 +113,16 @@ def _leave(_number: int, _frame: object) -> None:
 @contextmanager
 def _served(world: Any, port: int) -> Iterator[None]:
     from ..sandbox.server import SandboxServer
+    from ..sandbox.world import SandboxError
 
-    with SandboxServer(world, port=port):
+    server = SandboxServer(world.home, port)
+    try:
+        server.start()
         yield
+    except SandboxError as error:
+        raise Trouble(str(error)) from None
+    finally:
+        server.stop()
 
 
 def write_config(home: DemoHome, world: Any) -> None:

@@ -102,13 +102,12 @@ class Services:
             time.sleep(0.2)
 
     def stop(self) -> None:
-        """End all of them and whatever they started; safe to repeat."""
-        for service in reversed(self.started):
+        """End all of them and whatever they started, the last one first; safe to repeat."""
+        while self.started:
+            service = self.started.pop()
             if service.guard.stdin is not None:
                 service.guard.stdin.close()
-        for service in self.started:
             service.await_end()
-        self.started.clear()
 
 
 def free_port(wanted: int | None = None) -> int:
