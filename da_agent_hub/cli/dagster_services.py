@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,10 +10,11 @@ from pathlib import Path
 import da_agent_hub
 
 from ..config import CONFIG_VARIABLE
-from .console import Trouble, writable_folder, write_whole
-from .services import Services, free_port, listens
+from .console import writable_folder, write_whole
+from .services import Services, listens
 
 DEFINITIONS = "da_agent_hub.definitions"
+LOCATION = "da_agent_hub"
 START_SECONDS = 90.0
 
 _WITHOUT_A_FILE = """\
@@ -49,24 +49,26 @@ def dagster_environment(home: Path, config: Path, environ: Mapping[str, str] = o
     }
 
 
-def start_dagster(services: Services, environ: Mapping[str, str], folder: Path, ui_port: int | None) -> str | None:
+def start_dagster(
+    services: Services, environ: Mapping[str, str], folder: Path, *, code_port: int, ui_port: int | None
+) -> str | None:
     """Start the code server, the daemon and, with a port for it, the webserver; returns the web address.
 
     Raises:
         Trouble: if one of them does not come up.
     """
-    if shutil.which("git") is None:
-        raise Trouble("git is not on the PATH: install it, https://git-scm.com/downloads")
-    code_port = free_port()
-    code = ["dagster", "api", "grpc", "-m", DEFINITIONS, "-h", "127.0.0.1", "-p", str(code_port)]
-    services.start("dagster-code", [sys.executable, "-m", *code], environ, folder)
+    code = ["-m", DEFINITIONS, "-h", "127.0.0.1", "-p", str(code_port), "--location-name", LOCATION]
+    services.start("dagster-code", [sys.executable, "-m", "dagster", "api", "grpc", *code], environ, folder)
     services.wait_until("Dagster's code server", lambda: listens(code_port), START_SECONDS)
-    workspace = ["--grpc-host", "127.0.0.1", "--grpc-port", str(code_port)]
-    daemon = [sys.executable, "-m", "dagster._daemon", "run", *workspace]
+    # One server for both: and under one name for ever, by which Dagster remembers its sensors.
+    workspace = folder / "workspace.yaml"
+    server = f"{{host: 127.0.0.1, port: {code_port}, location_name: {LOCATION}}}"
+    write_whole(workspace, f"load_from:\n  - grpc_server: {server}\n")
+    daemon = [sys.executable, "-m", "dagster._daemon", "run", "-w", str(workspace)]
     services.start("dagster-daemon", daemon, environ, folder)
     if ui_port is None:
         return None
-    web = [sys.executable, "-m", "dagster_webserver", "-h", "127.0.0.1", "-p", str(ui_port), *workspace]
+    web = [sys.executable, "-m", "dagster_webserver", "-h", "127.0.0.1", "-p", str(ui_port), "-w", str(workspace)]
     services.start("dagster-webserver", web, environ, folder)
     services.wait_until("Dagster's webserver", lambda: listens(ui_port), START_SECONDS)
     return f"http://127.0.0.1:{ui_port}"

@@ -74,7 +74,9 @@ def _play(home: DemoHome, once: bool, json_file: Path | None) -> None:
     with _served(world, home.port), Services(home.logs) as services:
         root = f"http://127.0.0.1:{home.port}"
         tell("starting Dagster")
-        dagster = start_dagster(services, environ, home.folder, None if once else home.ui_port)
+        dagster = start_dagster(
+            services, environ, home.folder, code_port=home.code_port, ui_port=None if once else home.ui_port
+        )
         links = _links(world, root, dagster)
         watch = Watch(settings)
         if not once:

@@ -17,7 +17,7 @@ FIRST_PORT = 4820
 
 @dataclass(frozen=True)
 class DemoHome:
-    """``port`` is in the links of every issue of the sandbox, so that it stays; Dagster's UI has the one after it."""
+    """``port`` is in the links of every issue of the sandbox, so that it stays; Dagster has the two after it."""
 
     folder: Path
     seed: int
@@ -27,6 +27,11 @@ class DemoHome:
     def ui_port(self) -> int:
         """Where Dagster's UI listens."""
         return self.port + 1
+
+    @property
+    def code_port(self) -> int:
+        """Where Dagster's code server listens."""
+        return self.port + 2
 
     @property
     def config(self) -> Path:
@@ -67,9 +72,10 @@ def open_home(folder: Path, seed: int | None, port: int | None) -> tuple[DemoHom
                 f"{folder} was made on port {home.port}, and the links of its issues say so: leave --port out, "
                 "or name another --home"
             )
-        free_port(home.port)
+        for used in (home.port, home.ui_port, home.code_port):
+            free_port(used)
     else:
-        home = DemoHome(folder, seed if seed is not None else 1, free_port(port) if port else _two_free_ports())
+        home = DemoHome(folder, seed if seed is not None else 1, free_port(port) if port else _free_ports())
         write_whole(known, json.dumps({**asdict(home), "folder": None}) + "\n")
     writable_folder(home.logs)
     return home, lock
@@ -98,12 +104,12 @@ def _hold(folder: Path) -> IO[str]:
     return lock
 
 
-def _two_free_ports() -> int:
+def _free_ports() -> int:
     for port in range(FIRST_PORT, FIRST_PORT + 100, 10):
         try:
-            free_port(port)
-            free_port(port + 1)
+            for number in range(3):
+                free_port(port + number)
         except Trouble:
             continue
         return port
-    return free_port()
+    raise Trouble(f"the ports {FIRST_PORT} to {FIRST_PORT + 99} of 127.0.0.1 are in use: name another with --port")
