@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from .classification import CONTENTION, OUTAGES, Classification
 from .dbt import GraphNode, ProjectGraph
 from .failure import Failure, FailureKind
+from .fingerprint import signature
 
 # What rows of one kind of fault become further down, where both began in the same run.
 _CONSEQUENCES: dict[str, frozenset[str]] = {
@@ -20,6 +21,8 @@ _CONSEQUENCES: dict[str, frozenset[str]] = {
 _ON_THE_SAME_NODE = {"duplicate_keys": frozenset({"row_condition"})}
 # A node that was not rebuilt leaves its tests and readers with a relation, or columns, that are not there.
 _NOT_REBUILT = frozenset({"missing_relation", "missing_column"})
+# The same name missing or forbidden is one cause, whoever reads it and whether or not the lineage shows a way there.
+_SAME_WORDS = frozenset({"missing_relation", "missing_function", "unknown_macro", "permission_denied"})
 _BUILT = frozenset({FailureKind.MODEL, FailureKind.SEED, FailureKind.SNAPSHOT})
 
 
@@ -54,7 +57,9 @@ class Attribution:
     def __init__(self, graph: ProjectGraph | None) -> None:
         self._graph = graph
         self._standing: dict[str, _Standing] = {}
-        self._by_subject: dict[str, set[str]] = defaultdict(set)
+        # Dictionaries for their order: whoever was seen first is the first candidate, and looking goes no further.
+        self._by_subject: dict[str, dict[str, None]] = defaultdict(dict)
+        self._by_words: dict[tuple[str, str], dict[str, None]] = defaultdict(dict)
         self._by_node: dict[str, set[str]] = defaultdict(set)
         self._good: set[str] = set()
         self._upstream: dict[str, tuple[str, ...]] = {}
@@ -64,20 +69,23 @@ class Attribution:
         self._good.add(unique_id)
         for fingerprint in self._by_node.pop(unique_id, set()):
             standing = self._standing.pop(fingerprint, None)
-            if standing is not None and standing.judged.subject is not None:
-                self._by_subject[standing.judged.subject].discard(fingerprint)
+            if standing is not None:
+                self._by_subject[standing.judged.subject or ""].pop(fingerprint, None)
+                self._by_words[_words(standing.judged)].pop(fingerprint, None)
 
     def attribute(self, run_id: str, failures: Sequence[Judged]) -> Iterator[tuple[Judged, str | None]]:
         """The failures of a run, causes first, each with the fingerprint of its cause, or None where it is its own."""
         in_contention: dict[str, str] = {}
         for judged in sorted(failures, key=self._from_upstream):
             error_class = judged.classification.error_class
-            root: str | None = None
-            if error_class in CONTENTION and judged.failure.unique_id is not None:
+            if error_class in OUTAGES or judged.failure.unique_id is None:
+                # Its fingerprint names no node: every node it hits is the same cause already.
+                yield judged, None
+                continue
+            if error_class in CONTENTION:
                 root = in_contention.setdefault(error_class, judged.fingerprint)
-            elif error_class not in OUTAGES and judged.failure.unique_id is not None:
-                root = self._root_of(run_id, judged)
-            root = root or judged.fingerprint
+            else:
+                root = self._root_of(run_id, judged) or judged.fingerprint
             self._remember(run_id, judged, root)
             yield judged, None if root == judged.fingerprint else root
 
@@ -106,7 +114,8 @@ class Attribution:
         if unique_id is not None:
             self._by_node[unique_id].add(judged.fingerprint)
         if judged.subject is not None:
-            self._by_subject[judged.subject].add(judged.fingerprint)
+            self._by_subject[judged.subject][judged.fingerprint] = None
+            self._by_words[_words(judged)][judged.fingerprint] = None
 
     def _root_of(self, run_id: str, judged: Judged) -> str | None:
         known = self._standing.get(judged.fingerprint)
@@ -132,21 +141,23 @@ class Attribution:
         above = self._above(judged)
         nearby: Iterable[str] = above if subject is None else (*above[::-1], subject)
         for one in nearby:
-            for fingerprint in sorted(self._by_subject.get(one, ())):
-                yield self._standing[fingerprint]
+            yield from (self._standing[known] for known in self._by_subject.get(one, ()))
+        if judged.classification.error_class in _SAME_WORDS:
+            yield from (self._standing[known] for known in self._by_words.get(_words(judged), ()))
         # Two nodes that read the same column of one parent, where that column is gone, are siblings.
         if self._graph is not None and judged.classification.error_class in _NOT_REBUILT:
             node = self._graph.get(subject)
             siblings = {child for parent in (node.depends_on if node else ()) for child in self._graph.children[parent]}
             for one in sorted(siblings - {subject}):
-                for fingerprint in sorted(self._by_subject.get(one, ())):
-                    yield self._standing[fingerprint]
+                yield from (self._standing[known] for known in self._by_subject.get(one, ()))
 
     def _follows(self, later: Judged, earlier: Judged, *, began_together: bool, in_run: str) -> bool:
         same_node = later.subject == earlier.subject
         upstream = earlier.subject in self._above(later)
         was, now = earlier.classification, later.classification
         if was.error_class == now.error_class and was.about and was.about == now.about:
+            return True
+        if now.error_class in _SAME_WORDS and _words(later) == _words(earlier):
             return True
         if not (same_node or upstream):
             return False
@@ -156,3 +167,8 @@ class Attribution:
             return False
         allowed = _ON_THE_SAME_NODE if same_node else _CONSEQUENCES
         return now.error_class in allowed.get(was.error_class, frozenset())
+
+
+def _words(judged: Judged) -> tuple[str, str]:
+    """What a failure says, without what differs between the nodes that say it."""
+    return judged.classification.error_class, judged.classification.about or signature(judged.failure.message)

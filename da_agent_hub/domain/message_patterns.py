@@ -165,15 +165,20 @@ PATTERNS: tuple[MessagePattern, ...] = (
         r"function '(?P<name>[^']+)' not registered",
     ),
     *_say("division_by_zero", r"division by zero|divide by zero|divide_by_zero"),
+    # One value that does not fit is a matter of the data; types that do not go together are a matter of the SQL.
+    *_say(
+        "invalid_value",
+        r"conversion error|could not convert string|failed to cast|\[cast_invalid_input\]|conversion failed when",
+        r"numeric value '.*' is not recognized|(?:date|timestamp|boolean|time) '.*' is not recognized",
+        r"invalid input syntax for|date/time field value out of range|invalid digit, value|bad (?:double|int64) value",
+        r"invalid (?:date|timestamp|datetime|bool|json) ?:? ?'|could not parse|error converting data type",
+        r"invalid_cast_argument|arithmetic overflow|value out of range|numeric.*overflow|is out of range",
+    ),
     *_say(
         "type_mismatch",
-        r"conversion error|could not convert string|could not cast|cannot be cast|cannot cast|failed to cast|\[cast_invalid_input\]",
-        r"numeric value '.*' is not recognized|(?:date|timestamp|boolean) .*is not recognized",
-        r"invalid input syntax for|operator does not exist|date/time field value out of range|invalid digit, value",
-        r"no matching signature for|no function matches the given name and argument types|bad (?:double|int64) value",
-        r"invalid (?:date|timestamp|datetime|bool) ?:? ?'|could not parse|\[datatype_mismatch|conversion failed when|type mismatch",
-        r"cannot compare|mismatched? (?:input )?types?|incompatible types|set operation.*types|error converting data type",
-        r"invalid_cast_argument|value '.*' cannot be|arithmetic overflow|out of range|numeric.*overflow",
+        r"could not cast|cannot be cast|cannot cast|operator does not exist|no matching signature for",
+        r"no function matches the given name and argument types|\[datatype_mismatch|type mismatch|cannot compare",
+        r"mismatched? (?:input )?types?|incompatible types|set operation.*types|value '.*' cannot be",
     ),
     *_say(
         "group_by_error",

@@ -89,6 +89,7 @@ class _Fold:
         self._former = former
         self._causes: dict[str, _Cause] = {}
         self._members: dict[str, list[tuple[Position, Judged]]] = defaultdict(list)
+        self._job_names = {run.job_id: run.job_name for run in self._runs}
         self._goods: dict[tuple[str, str], list[tuple[Position, Sighting]]] = defaultdict(list)
         self._parsed: dict[tuple[str, str, str], list[tuple[Position, Sighting]]] = defaultdict(list)
 
@@ -318,7 +319,7 @@ class _Fold:
             return f"{words} in {failure.environment or failure.project}" + (f" ({nodes} nodes)" if nodes > 1 else "")
         if failure.unique_id is None:
             about = f" {classification.about}" if classification.about else ""
-            return f"{failure.path or 'a step of job ' + failure.job_id}: {words}{about}"
+            return f"{failure.path or self._job_names[failure.job_id]}: {words}{about}"
         subject = self._node(judged.subject)
         name = subject.name if subject else _name(judged.subject or failure.unique_id)
         where = f"{name}.{classification.about}" if classification.about and _found_rows(failure) else name

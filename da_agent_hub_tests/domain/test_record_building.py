@@ -6,6 +6,7 @@ from dataclasses import replace
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from da_agent_hub.domain.dbt import DbtRun, NodeResult, Outcome
 from da_agent_hub.domain.error_record import Category, ErrorRecord, Priority, RecordState
 from da_agent_hub.domain.record_building import Policy, Selection, build_records
 
@@ -164,6 +165,20 @@ def test_two_models_that_miss_the_same_column_of_one_source_are_one_record() -> 
     assert record.title.endswith("missing column customer_id")
 
 
+def test_nodes_that_miss_the_same_relation_are_one_record_and_another_relation_is_another() -> None:
+    def missing(node: str, relation: str) -> NodeResult:
+        message = f'Database Error in model x (models/x.sql)\n  relation "{relation}" does not exist\n  LINE 9: from x'
+        return result(node, "error", message)
+
+    customers = "model.shop.stg_customers"
+    same = [run(0, (missing(STG_ORDERS, "raw.a"), missing(customers, "raw.a")))]
+    assert only(build_records(same, SHOP)).members == (STG_ORDERS,)
+    assert only(build_records(same, None)).members == (STG_ORDERS,)
+    assert len(build_records([*same, run(1, (missing(STG_ORDERS, "raw.a"),))], SHOP)) == 1
+    other = [run(0, (missing(STG_ORDERS, "raw.a"), missing(customers, "raw.b")))]
+    assert len(build_records(other, SHOP)) == 2
+
+
 def test_an_outage_over_many_nodes_is_one_record_until_the_nodes_run_again() -> None:
     lost = 'Database Error in model x (models/x.sql)\n  connection to server at "db" failed: Connection refused'
     runs = [run(0, tuple(result(one, "error", lost) for one in (STG_ORDERS, STG_ITEMS)))]
@@ -234,22 +249,40 @@ def test_a_failed_run_of_which_nothing_can_be_read_is_a_record_of_its_own() -> N
     assert record.error_class == "unreadable_run"
 
 
-_STATUSES = st.sampled_from(["pass", "fail", "skipped", "warn"])
-_RUNS = st.lists(
-    st.tuples(
-        st.dictionaries(st.sampled_from([UNIQUE_STG, UNIQUE_ORDERS, NULL_STG, SINGULAR]), _STATUSES),
-        st.sampled_from([OLD, NEW]),
-    ),
-    max_size=12,
+_MESSAGES = (
+    NO_COLUMN.format("x", "customer_id"),
+    'Database Error in model x (models/x.sql)\n  relation "raw.a" does not exist',
+    "Database Error in model x (models/x.sql)\n  server closed the connection unexpectedly",
+    "Database Error in model x (models/x.sql)\n  deadlock detected",
 )
+_TESTED = st.dictionaries(
+    st.sampled_from([UNIQUE_STG, UNIQUE_ORDERS, NULL_STG, SINGULAR]), st.sampled_from(["pass", "fail", "skipped", "warn"])
+)
+_BUILT = st.dictionaries(st.sampled_from([STG_ORDERS, STG_ITEMS, ORDERS]), st.sampled_from(["", *_MESSAGES]))
+_RUNS = st.lists(st.tuples(_TESTED, _BUILT, st.sampled_from([OLD, NEW])), max_size=10)
+_Story = list[tuple[dict[str, str], dict[str, str], str]]
+
+
+def told_runs(story: _Story) -> list[DbtRun]:
+    return [
+        run(
+            number,
+            (
+                *(result(node, said) for node, said in tested.items()),
+                *(result(node, "error" if said else "success", said) for node, said in built.items()),
+            ),
+            sha=sha,
+        )
+        for number, (tested, built, sha) in enumerate(story)
+    ]
 
 
 @settings(max_examples=100, deadline=None)
 @given(_RUNS, st.randoms(use_true_random=False))
 def test_records_do_not_depend_on_the_order_or_number_of_readings(
-    story: list[tuple[dict[str, str], str]], shuffled: random.Random
+    story: _Story, shuffled: random.Random
 ) -> None:
-    runs = [run(n, outcomes, sha=sha) for n, (outcomes, sha) in enumerate(story)]
+    runs = told_runs(story)
     again = [*runs, *runs[: len(runs) // 2]]
     shuffled.shuffle(again)
     assert build_records(again, SHOP) == build_records(runs, SHOP)
@@ -257,8 +290,19 @@ def test_records_do_not_depend_on_the_order_or_number_of_readings(
 
 @settings(max_examples=300, deadline=None)
 @given(_RUNS.filter(bool))
-def test_every_node_that_fails_now_is_told_by_an_open_record(story: list[tuple[dict[str, str], str]]) -> None:
-    runs = [run(n, outcomes, sha=sha) for n, (outcomes, sha) in enumerate(story)]
+def test_every_node_that_fails_now_is_told_by_an_open_record(story: _Story) -> None:
+    runs = told_runs(story)
     still_open = [one for one in build_records(runs, SHOP) if one.state is RecordState.OPEN]
     told = {node for record in still_open for node in (record.node, *record.members)}
-    assert {node for node, said in story[-1][0].items() if said == "fail"} <= told
+    assert {one.unique_id for _, one in runs[-1].results() if one.outcome is Outcome.BAD} <= told
+
+
+@settings(max_examples=100, deadline=None)
+@given(_RUNS)
+def test_a_record_once_told_keeps_its_fingerprint_whatever_comes_later(story: _Story) -> None:
+    runs = told_runs(story)
+    told: set[str] = set()
+    for end in range(len(runs) + 1):
+        now = {one.fingerprint for one in build_records(runs[:end], SHOP)}
+        assert told <= now
+        told = now
