@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from functools import lru_cache
+from itertools import pairwise
 
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
@@ -24,7 +25,7 @@ _LEAD_IN = re.compile(
 )
 _NEGATED = re.compile(
     r"\b(?:don'?t|do not|not|never|no need|without|instead of|rather than|nobody|isn'?t|won'?t|shouldn'?t|can'?t|cannot|"
-    r"before|until|unless|if|no)\b[^.;!?\n]*$"
+    r"before|until|unless|if|no)\b(?:(?!\b(?:only|just|but)\b)[^.;!?])*$"
 )
 _EXPERT = re.compile(
     r"\buse\s+(?:the\s+|an?\s+)?(?P<name>[a-z0-9]+(?:-[a-z0-9]+)*-expert|business-context|da-architect)\b"
@@ -61,8 +62,8 @@ def parse_command(text: str, trigger: str = "@claude") -> Command | None:
     seen = list(_visible(text))
     mention = _mention(trigger)
     commands = [
-        _command(before, after or following)
-        for paragraph, following in zip(seen, [*seen[1:], ""], strict=True)
+        _command(after, before, following)
+        for paragraph, following in zip(seen, [*seen[1:], ""], strict=False)
         for before, after in _said_around(mention, paragraph)
     ]
     if not commands:
@@ -84,16 +85,15 @@ def _mention(trigger: str) -> re.Pattern[str]:
 
 def _said_around(mention: re.Pattern[str], paragraph: str) -> Iterator[tuple[str, str]]:
     found = list(mention.finditer(paragraph))
-    ends = [one.start() for one in found[1:]] + [len(paragraph)]
-    start = 0
-    for one, end in zip(found, ends, strict=True):
-        yield paragraph[start : one.start()].strip(), paragraph[one.end() : end].strip()
-        start = one.end()
+    starts = [0, *(one.end() for one in found)]
+    ends = [*(one.start() for one in found), len(paragraph)]
+    around = [paragraph[start:end].strip() for start, end in zip(starts, ends, strict=True)]
+    yield from pairwise(around)
 
 
-def _command(before: str, after: str) -> tuple[Intent, str | None]:
-    """Intent and expert of what follows a mention, or of what precedes one that ends its paragraph."""
-    said = after if re.search(r"\w|\?", after) else before
+def _command(after: str, before: str, following: str) -> tuple[Intent, str | None]:
+    """Intent and expert of the first that has words: what follows a mention, precedes it, or comes next."""
+    said = next((words for words in (after, before, following) if re.search(r"\w", words)), after)
     said = re.sub(r"\s+", " ", sanitise(said[:_MOST_READ]).replace("\u2019", "'").lower()).strip()
     expert = _EXPERT.search(said)
     name = expert["name"] if expert and not _NEGATED.search(said[: expert.start()]) else None
