@@ -77,18 +77,18 @@ def faults(repositories: Iterable[Repository], truths: Sequence[Truth]) -> list[
 
 
 def _doubled(repository: Repository) -> Iterator[str]:
-    by_fingerprint: dict[str, list[tuple[int, Mapping[str, Any]]]] = {}
+    by_fingerprint: dict[str, list[tuple[Mapping[str, Any], Mapping[str, Any]]]] = {}
     for issue in repository.issues:
         marker = _marker(issue["body"] or "")
         if marker is None:
             yield f"issue #{issue['number']} carries no marker of its record"
         else:
-            by_fingerprint.setdefault(marker["fingerprint"], []).append((issue["number"], marker))
+            by_fingerprint.setdefault(marker["fingerprint"], []).append((issue, marker))
     for fingerprint, filed in by_fingerprint.items():
         for (older, _), (newer, marker) in pairwise(filed):
             # A record that fails again after a person closed its issue for good gets a new one that names the old.
-            if marker.get("previous") != older:
-                yield f"issues #{older} and #{newer} are both of {fingerprint}"
+            if marker.get("previous") != older["number"] or older["state"] != "closed":
+                yield f"issues #{older['number']} and #{newer['number']} are both of {fingerprint}"
     for number, comments in repository.threads.items():
         keys = Counter(key for comment in comments for key in _KEY.findall(comment["body"]))
         bodies = Counter(comment["body"] for comment in comments if _KEY.search(comment["body"]))

@@ -41,9 +41,11 @@ def test_a_clean_state_has_no_fault() -> None:
     assert faults([repository(issue(1, "a"))], TRUTHS) == []
 
 
-def test_two_issues_of_one_fingerprint_are_a_fault_unless_the_second_names_the_first() -> None:
+def test_two_issues_of_one_fingerprint_are_a_fault_unless_the_second_names_the_closed_first() -> None:
     assert faults([repository(issue(1, "a"), issue(2, "a"))], TRUTHS) == ["acme/ledger: issues #1 and #2 are both of a"]
-    assert faults([repository(issue(1, "a"), issue(2, "a", previous=1))], TRUTHS) == []
+    again = issue(2, "a", previous=1)
+    assert faults([repository(issue(1, "a", state="closed"), again)], TRUTHS) == []
+    assert faults([repository(issue(1, "a"), again)], TRUTHS) != []
 
 
 def test_an_issue_without_a_marker_is_a_fault() -> None:
