@@ -73,7 +73,7 @@ class Investigation:
     ``cause_kind`` is ``code``, ``data``, ``infrastructure``, ``flaky`` or ``unknown``; ``root_node`` is the unique id
     where the cause sits (often upstream of the failing node); ``culprit_sha`` the commit that caused it, if one did.
     ``headline`` is one sentence. ``needs_person`` says why no safe automatic fix exists, and None says one was found.
-    ``cost_usd`` is 0 for the playbooks.
+    ``cost_usd`` is 0 for the playbooks. ``base_sha`` is the commit that the candidates' texts are meant for.
     """
 
     ending: Ending
@@ -93,6 +93,7 @@ class Investigation:
     cost_usd: float = 0.0
     started_at: datetime | None = None
     seconds: float = 0.0
+    base_sha: str | None = None
 
 
 @dataclass(frozen=True)
