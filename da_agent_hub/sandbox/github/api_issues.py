@@ -7,7 +7,7 @@ from typing import Any
 
 from .call import Call, Reply, Route, name_list
 from .errors import ApiError, forbidden, invalid, not_found
-from .shapes import REACTIONS
+from .issue_shapes import REACTIONS
 from .state import find_repo, find_user, permission_of
 from .timeline import timeline_of
 
@@ -352,7 +352,10 @@ def search_issues(call: Call) -> Reply:
         rows = call.db.execute("select * from issues where repo_id = ? order by number desc", (repo["id"],))
         found.extend((repo, row) for row in rows if _matches(call, repo, row, rules, terms))
     page = call.paged(found, lambda pair: {**call.show.issue(*pair), "score": 1.0})
-    return Reply({"total_count": len(found), "incomplete_results": False, "items": page.body}, headers=page.headers)
+    return Reply(
+        {"total_count": len(found), "incomplete_results": False, "search_type": "lexical", "items": page.body},
+        headers=page.headers,
+    )
 
 
 def _matches(call: Call, repo: Any, row: Any, rules: list[list[str]], terms: list[str]) -> bool:

@@ -9,7 +9,8 @@ from urllib.parse import quote
 
 from .bare_repo import TreeEntry
 from .call import Call, Reply, Route
-from .errors import ApiError, forbidden, invalid, not_found
+from .errors import ApiError, custom, forbidden, invalid, not_found
+from .repo_shapes import permissions
 from .state import find_user, has_access, permission_of
 from .threads import check_label_name
 
@@ -18,7 +19,7 @@ _COLOR = re.compile(r"^[0-9a-fA-F]{6}$")
 
 def me(call: Call) -> Reply:
     """The user of the token."""
-    return Reply(call.show.user(call.signed_in()))
+    return Reply(call.show.whole_user(call.signed_in()))
 
 
 def user(call: Call) -> Reply:
@@ -26,7 +27,7 @@ def user(call: Call) -> Reply:
     found = find_user(call.db, call.place["login"])
     if found is None:
         raise not_found()
-    return Reply(call.show.user(found))
+    return Reply(call.show.whole_user(found))
 
 
 def rate_limit(call: Call) -> Reply:
@@ -65,7 +66,7 @@ def create_label(call: Call) -> Reply:
         raise invalid("Label", "name", "already_exists")
     call.db.execute(
         "insert into labels (repo_id, name, color, description) values (?, ?, ?, ?)",
-        (call.repo["id"], name, _color(call) or "ededed", call.text("description", "Label")),
+        (call.repo["id"], name, _color(call) or "ededed", _description(call)),
     )
     return Reply(call.show.label(call.repo, call.thread.find_label(name)), 201)
 
@@ -79,7 +80,7 @@ def update_label(call: Call) -> Reply:
     other = call.thread.find_label(name)
     if other and other["id"] != row["id"]:
         raise invalid("Label", "name", "already_exists")
-    description = call.text("description", "Label")
+    description = _description(call)
     call.db.execute(
         "update labels set name = ?, color = ?, description = ? where id = ?",
         (name, _color(call) or row["color"], row["description"] if description is None else description, row["id"]),
@@ -103,6 +104,13 @@ def _label(call: Call) -> Any:
     return row
 
 
+def _description(call: Call) -> str | None:
+    description = call.text("description", "Label")
+    if description is not None and len(description) > 100:
+        raise custom("Label", "description is too long (maximum is 100 characters)")
+    return description
+
+
 def _color(call: Call) -> str | None:
     color = call.text("color", "Label")
     if color is not None and not _COLOR.match(color):
@@ -121,7 +129,8 @@ def permission(call: Call) -> Reply:
     if found is None:
         raise not_found()
     level = permission_of(call.db, call.repo, found)
-    return Reply({"permission": level, "role_name": level, "user": call.show.user(found)})
+    shown = {**call.show.user(found), "permissions": permissions(level), "role_name": level}
+    return Reply({"permission": level, "role_name": level, "user": shown})
 
 
 def is_collaborator(call: Call) -> Reply:
@@ -138,7 +147,12 @@ def collaborators(call: Call) -> Reply:
     """The repository's people."""
     if not call.may("write"):
         raise forbidden("Must have push access to view repository collaborators.")
-    return call.paged(_people(call), call.show.user)
+
+    def shape(person: Any) -> dict[str, Any]:
+        level = permission_of(call.db, call.repo, person)
+        return {**call.show.user(person), "permissions": permissions(level), "role_name": level}
+
+    return call.paged(_people(call), shape)
 
 
 def assignees(call: Call) -> Reply:

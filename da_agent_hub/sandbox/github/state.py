@@ -18,6 +18,7 @@ from .schema import SCHEMA
 
 PERMISSIONS = ("none", "read", "write", "admin")
 _NAME = re.compile(r"^(?!\.{1,2}$)[A-Za-z0-9_.-]{1,100}$")
+_COLOR = re.compile(r"^[0-9a-f]{6}$")
 _LOGIN = re.compile(r"^[A-Za-z0-9][A-Za-z0-9-]{0,60}(\[bot\])?$")
 
 
@@ -150,11 +151,14 @@ class GitHubState:
             )
 
     def create_label(self, owner: str, name: str, label: str, color: str = "ededed", description: str = "") -> None:
-        """A label; one that exists stays as it is."""
+        """A label; one that exists stays as it is; the colour is hex, as in ``d73a4a``."""
+        color = color.lstrip("#").lower()
+        if not _COLOR.match(color):
+            raise StateError(f"{color!r} is no colour: use six hex digits")
         with self.transaction() as db:
             db.execute(
                 "insert into labels (repo_id, name, color, description) values (?, ?, ?, ?) on conflict do nothing",
-                (self._repo(db, owner, name)["id"], label, color.lstrip("#"), description or None),
+                (self._repo(db, owner, name)["id"], label, color, description or None),
             )
 
     # what graders and pages read

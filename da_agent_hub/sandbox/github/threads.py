@@ -73,7 +73,9 @@ class Thread:
         """Open again; what is open stays as it is."""
         if issue["state"] == "open":
             return
-        if self.db.execute("select 1 from pulls where issue_id = ? and merged_at is not null", (issue["id"],)).fetchone():
+        if self.db.execute(
+            "select 1 from pulls where issue_id = ? and merged_at is not null", (issue["id"],)
+        ).fetchone():
             raise invalid("PullRequest", "state", "invalid", "state cannot be changed. The pull request is merged.")
         self.db.execute(
             "update issues set state = 'open', state_reason = ?, closed_at = null, closed_by_id = null where id = ?",
