@@ -17,7 +17,7 @@ from ..config import GitHubSettings
 from ..domain.investigation import FileChange
 from ..domain.issue import GITHUB_COM, Comment, Issue, IssueDraft, IssueRef, PullRequest, RepoRef, TimelineEvent
 from ..domain.issue_text import HUB_LABEL
-from ..domain.redaction import redact
+from ..domain.redaction import REDACTED, redact
 from ..domain.tracker_error import NotPermitted, NotThere, RateLimited, TrackerError, Unanswered
 from .github_answers import comment, issue, pull_request, timeline_event
 
@@ -91,8 +91,8 @@ class GitHubTracker:
         """Open an issue; the caller has looked for its marker first."""
         what = f"open an issue in {repo}"
         new = {
-            "title": draft.title,
-            "body": draft.body,
+            "title": self._said(draft.title),
+            "body": self._said(draft.body),
             "labels": list(draft.labels),
             "assignees": list(draft.assignees),
         }
@@ -109,7 +109,7 @@ class GitHubTracker:
     ) -> Issue:
         """Change what is given, all in one request; ``labels`` replaces the whole set."""
         what = f"change issue {ref}"
-        change: dict[str, Any] = {"title": title, "body": body, "state": state}
+        change: dict[str, Any] = {"title": self._said(title), "body": self._said(body), "state": state}
         change = {name: value for name, value in change.items() if value is not None}
         if labels is not None:
             change["labels"] = list(labels)
@@ -141,13 +141,16 @@ class GitHubTracker:
     def add_comment(self, ref: IssueRef, body: str) -> Comment:
         """Post; the caller has looked for its marker first."""
         what = f"comment on {ref}"
-        answer = self._write(what, "POST", f"{self._repo(ref.repo)}/issues/{ref.number}/comments", {"body": body})
+        path = f"{self._repo(ref.repo)}/issues/{ref.number}/comments"
+        answer = self._write(what, "POST", path, {"body": self._said(body)})
         return _understood(what, comment, answer)
 
     def edit_comment(self, ref: IssueRef, comment_id: int, body: str) -> Comment:
         """Replace a comment's body."""
         what = f"edit comment {comment_id} of {ref}"
-        answer = self._write(what, "PATCH", f"{self._repo(ref.repo)}/issues/comments/{comment_id}", {"body": body})
+        answer = self._write(
+            what, "PATCH", f"{self._repo(ref.repo)}/issues/comments/{comment_id}", {"body": self._said(body)}
+        )
         return _understood(what, comment, answer)
 
     def react(self, ref: IssueRef, comment_id: int, reaction: str) -> None:
@@ -257,7 +260,7 @@ class GitHubTracker:
     ) -> PullRequest:
         """Open a pull request; the caller has looked for one of this head first."""
         what = f"open a pull request of {head} in {repo}"
-        new = {"title": title, "body": body, "head": head, "base": base, "draft": draft}
+        new = {"title": self._said(title), "body": self._said(body), "head": head, "base": base, "draft": draft}
         opened = _understood(what, pull_request, self._write(what, "POST", f"{self._repo(repo)}/pulls", new), repo)
         if labels:
             path = f"{self._repo(repo)}/issues/{opened.ref.number}/labels"
@@ -267,7 +270,8 @@ class GitHubTracker:
     def update_pull_request(self, ref: IssueRef, *, title: str | None = None, body: str | None = None) -> PullRequest:
         """Change a pull request's text."""
         what = f"change pull request {ref}"
-        change = {name: value for name, value in {"title": title, "body": body}.items() if value is not None}
+        texts = {"title": self._said(title), "body": self._said(body)}
+        change = {name: value for name, value in texts.items() if value is not None}
         answer = self._write(what, "PATCH", f"{self._repo(ref.repo)}/pulls/{ref.number}", change)
         return _understood(what, pull_request, answer, ref.repo)
 
@@ -295,6 +299,10 @@ class GitHubTracker:
             )
 
     # requests
+    def _said(self, text: str | None) -> str | None:
+        """The last look at what leaves: whoever worded it did not know this token."""
+        return text.replace(self._token, REDACTED) if text is not None else None
+
     def _repo(self, repo: RepoRef) -> str:
         if repo.host != self._settings.host:
             raise TrackerError(
@@ -348,7 +356,7 @@ class GitHubTracker:
         return status, answered, answer
 
     def _refusal(self, what: str, verb: str, status: int, headers: Mapping[str, str], answer: Any) -> TrackerError:
-        said = redact(_said(answer), [self._token])[:500]
+        said = redact(_message(answer), [self._token])[:500]
         if status in (403, 429) and (until := _limited_until(status, headers, said)):
             return RateLimited(what, status, said, until)
         if status == 401:
@@ -390,7 +398,7 @@ def _next_page(headers: Mapping[str, str]) -> str | None:
     return next((link["url"] for link in links if link.get("rel") == "next"), None)
 
 
-def _said(answer: Any) -> str:
+def _message(answer: Any) -> str:
     if not isinstance(answer, dict):
         return ""
     errors = answer.get("errors")

@@ -69,7 +69,9 @@ def read_activity(
     if changed is None:
         return Activity(changed=False)
     looked_at = changed[:_MOST_ISSUES]
-    reader = _Reader(tracker, store, github, tracker.login(), since - _OVERLAP, started)
+    # An issue that waits for a later look moved last, but perhaps not first, after the last complete one.
+    complete = datetime.fromisoformat(cursor.get("complete", cursor["since"]))
+    reader = _Reader(tracker, store, github, tracker.login(), complete - _OVERLAP, started)
     new = 0
     for issue in looked_at:
         new += store.add_events(reader.events_of(issue))
@@ -79,7 +81,15 @@ def read_activity(
         # More than a full look within the overlap, or within one second, would be read again for ever.
         moved_to = max(looked_at[-1].updated_at, since + timedelta(seconds=1))
     # An ETag belongs to one address, and ``since`` is part of it.
-    store.set_cursor(name, {**cursor, "since": moved_to.isoformat(), "etag": etag if moved_to == since else None})
+    store.set_cursor(
+        name,
+        {
+            "started": cursor["started"],
+            "since": moved_to.isoformat(),
+            "complete": (complete if more else moved_to).isoformat(),
+            "etag": etag if moved_to == since else None,
+        },
+    )
     return Activity(True, tuple(issue.ref for issue in looked_at), new, more)
 
 

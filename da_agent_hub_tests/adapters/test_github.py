@@ -27,16 +27,20 @@ COMMENT = {
 
 
 class RawHost:
-    """A host that gives the prepared answers in order, and the last of them for ever; ``asked`` are the requests."""
+    """A host that gives the prepared answers in order, and the last of them for ever.
+
+    ``asked`` are the requests, ``bodies`` what was sent with them.
+    """
 
     def __init__(self) -> None:
         self.answers: list[tuple[int, dict[str, str], bytes]] = []
         self.asked: list[tuple[str, str]] = []
+        self.bodies: list[bytes] = []
         host = self
 
         class Answerer(BaseHTTPRequestHandler):
             def _answer(self) -> None:
-                self.rfile.read(int(self.headers.get("Content-Length") or 0))
+                host.bodies.append(self.rfile.read(int(self.headers.get("Content-Length") or 0)))
                 host.asked.append((self.command, self.path))
                 status, headers, body = host.answers.pop(0) if len(host.answers) > 1 else host.answers[0]
                 if status == 0:
@@ -212,3 +216,11 @@ def test_names_cannot_leave_their_place_in_an_address(host: RawHost) -> None:
     assert host.tracker().permission(host.repo, "../../x?y#z") == "none"
 
     assert host.asked == [("GET", "/api/v3/repos/acme/shop/collaborators/..%2F..%2Fx%3Fy%23z/permission")]
+
+
+def test_the_token_never_leaves_in_a_text(host: RawHost) -> None:
+    host.will((201, COMMENT))
+
+    host.tracker().add_comment(host.ref, "the log said ghp_secret, twice: ghp_secret")
+
+    assert json.loads(host.bodies[-1]) == {"body": "the log said [redacted], twice: [redacted]"}

@@ -233,6 +233,21 @@ def test_a_busy_repository_is_read_in_parts_with_nothing_missed(team: Team) -> N
     assert len([event for event in team.waiting() if event.kind is EventKind.COMMENT]) == 90
 
 
+def test_a_word_before_a_rush_on_an_issue_that_moved_again_after_it_is_not_missed(team: Team) -> None:
+    alice = team.person("alice")
+    alice.add_comment(team.ref, "@claude help")
+    team.host.now += timedelta(hours=1)
+    for number in range(60):
+        alice.create_issue(team.host.repo, IssueDraft(f"i{number}", ""))
+    team.host.now += timedelta(hours=1)
+    alice.update_issue(team.ref, title="Moved")
+
+    for _ in range(4):
+        team.look()
+
+    assert [event.text for event in team.waiting() if event.kind is EventKind.COMMENT] == ["@claude help"]
+
+
 def test_a_look_that_fails_midway_misses_nothing(team: Team) -> None:
     class Failing(FakeTracker):
         def events(self, ref):  # type: ignore[no-untyped-def]
