@@ -14,8 +14,8 @@ from pathlib import Path
 
 import duckdb
 
-from .dbt_worker import DbtWorker, WorkerDied
-from .history import git
+from .dbt_worker import DbtWorker
+from .history import HistoryError, git
 from .run_archive import CANCELLED, ERROR, RUNNING, SUCCESS, Run, RunArchive, Shift, Step
 
 SOURCE_FRESHNESS = "dbt source freshness"
@@ -71,6 +71,8 @@ class JobRunner:
     def run(self, run: Run, job: Job, *, sha: str, at: datetime | None = None, locked: bool = False) -> Run:
         """Carry out one run on commit ``sha``; the archive follows it.
 
+        Raises ``WorkerDiedError`` where the worker was ended meanwhile: the run then stands as running.
+
         ``at`` makes it a run of that moment. ``locked``: another process holds the database during the commands.
         """
         begun = datetime.now(timezone.utc)
@@ -100,7 +102,7 @@ class JobRunner:
                 else:
                     with self._other_process() if locked and not switch else _nobody():
                         log, good = self._dbt(command, run, at)
-            except (WorkerDied, OSError, subprocess.SubprocessError) as error:
+            except (OSError, HistoryError, subprocess.SubprocessError) as error:
                 log, good = f"{error}\n", False
             self.archive.keep_step(run, index, log, target, Shift(since, shift.by) if at else None)
             ended = datetime.now(timezone.utc)

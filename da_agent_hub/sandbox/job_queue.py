@@ -10,7 +10,7 @@ from datetime import datetime, timezone
 import duckdb
 
 from .dbt_jobs import Job, JobRunner
-from .dbt_worker import DbtWorker
+from .dbt_worker import DbtWorker, WorkerDiedError
 from .history import HistoryError
 from .run_archive import CANCELLED, ERROR, QUEUED, STARTING, Run, RunArchive
 from .world import World, WorldProject, head_of_main, last_load_day, next_run_id
@@ -27,6 +27,7 @@ class JobQueue:
         }
         self._workers = {one.name: DbtWorker() for one in world.projects}
         self._turn = threading.Lock()
+        self._stopping = False
 
     def start(self) -> None:
         """Take up every run that a stopped server left, from its beginning, and wait for more."""
@@ -47,6 +48,7 @@ class JobQueue:
 
     def stop(self) -> None:
         """End the workers; a run that is interrupted by this is taken up by the next start."""
+        self._stopping = True
         for name, waiting in self._waiting.items():
             waiting.put(None)
             self._workers[name].close()
@@ -83,9 +85,16 @@ class JobQueue:
                 run = self.archive.save(replace(run, status=STARTING))
             try:
                 self._carry_out(project, run)
+            except WorkerDiedError as error:
+                if not self._stopping:
+                    self._fail(run, str(error))
             except (HistoryError, OSError, duckdb.Error, ValueError) as error:
-                now = datetime.now(timezone.utc).isoformat()
-                self.archive.save(replace(run, status=ERROR, finished_at=now, status_message=str(error)))
+                self._fail(run, str(error))
+
+    def _fail(self, run: Run, message: str) -> None:
+        newest = self.archive.get(run.id) or run
+        now = datetime.now(timezone.utc).isoformat()
+        self.archive.save(replace(newest, status=ERROR, finished_at=now, status_message=message))
 
     def _carry_out(self, project: WorldProject, run: Run) -> None:
         place = self.world.place(project)

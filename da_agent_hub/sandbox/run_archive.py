@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import gzip
-import json
-import os
 import re
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
-from typing import Any
+
+import msgspec
 
 QUEUED, STARTING, RUNNING, SUCCESS, ERROR, CANCELLED = 1, 2, 3, 10, 20, 30
 ARTIFACTS = ("manifest.json", "run_results.json", "sources.json", "catalog.json")
@@ -47,7 +46,7 @@ class Run:
     git_sha: str | None = None
     status_message: str | None = None
     steps: tuple[Step, ...] = ()
-    steps_override: tuple[str, ...] = field(default=())
+    steps_override: tuple[str, ...] = ()
 
     @property
     def finished(self) -> bool:
@@ -126,15 +125,13 @@ class RunArchive:
         folder = self.folder / str(run.id)
         folder.mkdir(exist_ok=True)
         written = folder / "run.json.new"
-        written.write_text(json.dumps(asdict(run)))
-        os.replace(written, folder / "run.json")
+        written.write_bytes(msgspec.json.encode(run))
+        written.replace(folder / "run.json")
         self._runs[run.id] = run
 
     def _read(self) -> Iterator[Run]:
         for path in self.folder.glob("*/run.json"):
-            content: dict[str, Any] = json.loads(path.read_text())
-            steps = tuple(Step(**step) for step in content.pop("steps"))
-            yield replace(Run(**content), steps=steps, steps_override=tuple(content["steps_override"]))
+            yield msgspec.json.decode(path.read_bytes(), type=Run)
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 
@@ -28,7 +28,7 @@ from starlette.routing import BaseRoute, Mount, Route
 from .dbt_cloud import DbtCloud
 from .github.app import create_app as create_github
 from .github.state import GitHubState, StateError
-from .lifeline import die_with_parent
+from .lifeline import end_group_with_input
 from .world import SandboxError, load_world
 
 HOST = "127.0.0.1"
@@ -88,19 +88,11 @@ class SandboxServer:
         self.home.mkdir(parents=True, exist_ok=True)
         package = Path(__file__).resolve().parents[2]
         inherited = os.environ.get("PYTHONPATH")
+        options = ("--home", str(self.home), "--port", str(self.port))
         with log.open("ab") as output:
             self._process = subprocess.Popen(
-                [
-                    sys.executable,
-                    "-m",
-                    "da_agent_hub.sandbox.server",
-                    "--home",
-                    str(self.home),
-                    "--port",
-                    str(self.port),
-                ]
-                + ["--parent", str(os.getpid())],
-                stdin=subprocess.DEVNULL,
+                [sys.executable, "-m", "da_agent_hub.sandbox.server", *options, "--with-parent"],
+                stdin=subprocess.PIPE,
                 stdout=output,
                 stderr=output,
                 start_new_session=True,
@@ -120,12 +112,12 @@ class SandboxServer:
         if process is None:
             return
         _signal_group(process.pid, signal.SIGTERM)
-        try:
+        with suppress(subprocess.TimeoutExpired):
             process.wait(timeout=5)
-        except subprocess.TimeoutExpired:
-            pass
         _signal_group(process.pid, signal.SIGKILL)
         process.wait()
+        if process.stdin:
+            process.stdin.close()
 
     def __enter__(self) -> SandboxServer:
         self.start()
@@ -138,10 +130,8 @@ class SandboxServer:
 
 
 def _signal_group(pid: int, number: signal.Signals) -> None:
-    try:
+    with suppress(ProcessLookupError):
         os.killpg(pid, number)
-    except ProcessLookupError:
-        pass
 
 
 def _healthy(url: str) -> bool:
@@ -168,10 +158,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m da_agent_hub.sandbox.server", description=__doc__)
     parser.add_argument("--home", type=Path, required=True, help="the sandbox's folder")
     parser.add_argument("--port", type=int, required=True)
-    parser.add_argument("--parent", type=int, help="end when this process, which started the server, does")
+    parser.add_argument(
+        "--with-parent", action="store_true", help="end, with all that was started, when standard input does"
+    )
     options = parser.parse_args(arguments)
-    if options.parent:
-        die_with_parent(options.parent)
+    if options.with_parent:
+        end_group_with_input()
     try:
         _check_port(options.port)
         app = create_app(options.home)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import date, datetime, time, timedelta, timezone
 
-from .dbt_files import core_paths, project_files, report_path, sampled_test_path
+from .dbt_files import core_paths, known_values_test, project_files, report_path, sampled_test_path
 from .history import Author, Change
 from .loader import Upstream
 from .vocabulary import SALES, SERVICE, Branch, Domain
@@ -167,11 +167,10 @@ class _Teller:
             )  # fmt: skip
         branch, first = plan.novelty
         if branch.table.name in mine:
-            values = "__".join(branch.table.column(branch.category).values)
             add(
                 "new_value", branch, range(first, NIGHTS),
                 Upstream("novelty", branch.table.name, first, column=branch.category, value=branch.novelty),
-                f"accepted_values_{branch.fact}_{branch.category}__{values}", f"models/marts/{branch.fact}.sql",
+                known_values_test(branch), f"models/marts/{branch.fact}.sql",
                 categories=("data_quality_issue",), fixable=False, heals=False,
                 cause=f"{branch.category} {branch.novelty} appeared in {domain.raw_schema}.{branch.table.name}",
             )  # fmt: skip
@@ -310,9 +309,9 @@ class _Teller:
         )  # fmt: skip
         desk.edit(
             plan.mistyped - 2,
-            f"Explain {party.singular} punctuality",
+            f"Show late shares in per cent of all {job.name}",
             punctuality,
-            lambda text: f"-- A {job.singular} is late from the first minute over what was promised.\n{text}",
+            _replaced("then 1.0 else 0.0", "then 100.0 else 0.0"),
         )
         if self.seed % 2 == 0:
             culprit = f"Report the longest delay of each {party.singular}"
@@ -330,9 +329,9 @@ class _Teller:
             )  # fmt: skip
         desk.edit(
             plan.mistyped,
-            f"Show late shares in per cent of all {job.name}",
+            f"Explain {party.singular} punctuality",
             punctuality,
-            lambda text: text.replace("then 1.0 else 0.0", "then 100.0 else 0.0"),
+            _headed(f"A {job.singular.replace('_', ' ')} is late from the first minute over what was promised."),
             later=True,
         )
         incidents.append(
@@ -373,7 +372,7 @@ class _Teller:
                 night,
                 f"Note where {name} come from",
                 staging,
-                lambda text, name=name: f"-- {name.capitalize()} of the application, one row each.\n{text}",
+                _headed(f"{name.capitalize()} of the application, one row each."),
             )
             desk.edit(
                 night - 1,
@@ -386,14 +385,22 @@ class _Teller:
                     night + 1,
                     f"Count busy days of {name}",
                     report_path(branch),
-                    lambda text, branch=branch: text.replace("count(*)", f"count(distinct {branch.table.key})"),
+                    _replaced("count(*)", f"count(distinct {branch.table.key})"),
                     later=True,
                 )
 
 
+def _headed(comment: str) -> Callable[[str], str]:
+    return lambda text: f"-- {comment}\n{text}"
+
+
+def _replaced(old: str, new: str) -> Callable[[str], str]:
+    return lambda text: text.replace(old, new)
+
+
 def _report_of(daily: str, domain: Domain) -> str:
     return (
-        f"with daily as (\n\n    select * from {{{{ ref('{daily}') }}}}\n\n)\n\n"
+        f"with daily as (\n\n    select * from {{{{ ref('{daily}') }}}}\n\n)\n\n"  # noqa: S608
         f"select\n    {domain.site}_code,\n    {domain.site}_name,\n    activity_date,\n"
         f"    {domain.roles['job'].singular}_count,\n    transit_minutes\nfrom daily\n"
     )

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import fcntl
-import json
-import os
 import random
 import shutil
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, time, timedelta, timezone
 from pathlib import Path
-from typing import Any
+
+import msgspec
 
 from .dbt_jobs import Job, JobRunner, Place, main_at
 from .dbt_worker import DbtWorker
@@ -139,28 +138,12 @@ def load_world(home: Path) -> World:
     """The finished sandbox in ``home``; raises ``SandboxError`` where there is none."""
     path = home.resolve() / "world.json"
     try:
-        content: dict[str, Any] = json.loads(path.read_text())
+        world = msgspec.json.decode(path.read_bytes(), type=World, dec_hook=lambda _type, text: Path(text))
     except FileNotFoundError:
         raise SandboxError(f"{home} holds no finished sandbox: make one there first") from None
-    except (OSError, ValueError) as error:
+    except (OSError, msgspec.MsgspecError) as error:
         raise SandboxError(f"{path} cannot be read ({error}): remove {home} and make the sandbox anew") from error
-    projects = tuple(
-        WorldProject(
-            **{
-                **project,
-                "job_ids": tuple(project["job_ids"]),
-                "jobs": tuple(Job(**{**job, "commands": tuple(job["commands"])}) for job in project["jobs"]),
-            }
-        )
-        for project in content.pop("projects")
-    )
-    users = tuple(WorldUser(**user) for user in content.pop("users"))
-    incidents = tuple(
-        WorldIncident(**{key: tuple(value) if isinstance(value, list) else value for key, value in incident.items()})
-        for incident in content.pop("incidents")
-    )
-    content["home"] = home.resolve()
-    return World(**content, projects=projects, users=users, incidents=incidents)
+    return replace(world, home=home.resolve())
 
 
 def make_world(
@@ -178,7 +161,10 @@ def make_world(
     home = home.resolve()
     with _only_one(home):
         if (home / "world.json").exists():
-            return load_world(home)
+            world = load_world(home)
+            if world.seed != seed:
+                raise SandboxError(f"{home} holds the sandbox of seed {world.seed}: give that seed, or another folder")
+            return world
         for name in _MADE:
             path = home / name
             shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
@@ -248,10 +234,10 @@ class _Maker:
             for one in waiting:
                 one.result()
         told = tuple(self._incidents(world, archive, due, subjects))
-        world = World(**{**{key: getattr(world, key) for key in World.__dataclass_fields__}, "incidents": told})
+        world = replace(world, incidents=told)
         written = self.home / "world.json.new"
-        written.write_text(json.dumps({**asdict(world), "home": str(self.home)}, indent=1))
-        os.replace(written, self.home / "world.json")
+        written.write_bytes(msgspec.json.format(msgspec.json.encode(world, enc_hook=str), indent=1))
+        written.replace(self.home / "world.json")
         return world
 
     def _secret(self, length: int) -> str:
@@ -325,7 +311,7 @@ class _Maker:
             state.create_user(user.login, user.token, kind=user.kind, name=user.name)
         for author in self.story.authors[2:]:
             state.create_user(author.login, None, name=author.name)
-        subjects = {}
+        subjects: dict[tuple[str, str], str] = {}
         for project, told in zip(world.projects, self.story.projects, strict=True):
             repository = state.create_repo(project.owner, project.repo)
             for user in world.users:
