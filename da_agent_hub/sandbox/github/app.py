@@ -21,9 +21,10 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from . import api_git, api_issues, api_pulls, api_repos, git_http, pages
+from .bare_repo import GitError
 from .call import API, Call, Endpoint, Reply
 from .errors import ApiError, not_found
-from .pull_requests import settle_interrupted_merges
+from .pull_requests import settle_after_a_crash
 from .requests_log import log_request, user_of_header
 from .state import GitHubState
 
@@ -37,7 +38,7 @@ def create_app(state: GitHubState, *, base_url: str | None = None) -> Starlette:
 
     Where it is None, they follow the Host that the client asked.
     """
-    settle_interrupted_merges(state)
+    settle_after_a_crash(state)
     api = _Api(state, base_url)
     endpoints: dict[str, dict[str, Endpoint]] = {}
     for method, path, endpoint in (*api_repos.ROUTES, *api_issues.ROUTES, *api_pulls.ROUTES, *api_git.ROUTES):
@@ -72,7 +73,7 @@ class _Api:
         def refuse(call: Call) -> Reply:
             raise not_found()
 
-        return await self._serve(request, {request.method: refuse})
+        return await self._serve(request, dict.fromkeys((request.method, "GET"), refuse))
 
     async def _serve(self, request: Request, by_method: Mapping[str, Endpoint]) -> Response:
         body = await request.body()
@@ -94,7 +95,8 @@ class _Api:
                 with self.state.transaction() as db:
                     reply = endpoint(self._call(request, db, viewer, payload))
                     self._log(db, request, login, reply.status, body)
-        except ApiError as error:
+        except (ApiError, GitError, OverflowError) as problem:
+            error = _as_answer(problem)
             reply = Reply(error.body(), error.status)
             self._log_alone(request, login, error.status, body)
         return self._respond(request, login, reply)
@@ -168,12 +170,21 @@ class _Api:
         }
 
 
+def _as_answer(problem: Exception) -> ApiError:
+    """What git refuses is invalid; a number beyond 64 bits names nothing."""
+    if isinstance(problem, ApiError):
+        return problem
+    return not_found() if isinstance(problem, OverflowError) else ApiError(422, str(problem))
+
+
 def _parse(body: bytes) -> Any:
     if len(body) > LARGEST_BODY:
         raise ApiError(413, "Payload too large")
     if not body:
         return None
     try:
-        return json.loads(body)
-    except ValueError as error:
+        payload = json.loads(body)
+        json.dumps(payload, ensure_ascii=False).encode()  # half of a surrogate pair is no text
+        return payload
+    except (ValueError, RecursionError) as error:
         raise ApiError(400, "Problems parsing JSON") from error

@@ -93,11 +93,15 @@ class BareRepo:
         env: Mapping[str, str] | None = None,
         ok: Sequence[int] = (0,),
     ) -> tuple[int, bytes]:
+        if any("\0" in argument for argument in arguments):
+            raise GitError(arguments, "a name holds a NUL character")
         done = subprocess.run(
-            ["git", "-c", "core.quotepath=off", "-C", str(self.path), *arguments],
+            # the directory is named, so that git never takes a repository further up for a broken one
+            ["git", "-c", "core.quotepath=off", f"--git-dir={self.path.absolute()}", *arguments],
             input=stdin,
             stdin=subprocess.DEVNULL if stdin is None else None,
             capture_output=True,
+            cwd=self.path,
             env={**git_environment(), **(env or {})},
             check=False,
         )
@@ -109,12 +113,17 @@ class BareRepo:
         return self._run(*arguments, stdin=stdin, env=env)[1].decode(errors="replace").strip()
 
     def init(self, default_branch: str) -> None:
-        """Make the repository where there is none; what is there stays."""
+        """Make the repository where there is none or half of one; what is there stays."""
         self.path.mkdir(parents=True, exist_ok=True)
-        if not (self.path / "HEAD").exists():
-            self._run("init", "--quiet", "--bare", f"--initial-branch={default_branch}")
-        for key, value in (("http.receivepack", "true"), ("receive.autogc", "false"), ("gc.auto", "0")):
-            self._run("config", key, value)
+        if self._run("rev-parse", "--git-dir", ok=(0, 128))[0] == 0:
+            return
+        self.clear_locks()
+        self._run("init", "--quiet", "--bare", f"--initial-branch={default_branch}")
+
+    def clear_locks(self) -> None:
+        """Remove the locks that a killed git left; only while nobody writes here."""
+        for lock in (*self.path.glob("*.lock"), *(self.path / "refs").rglob("*.lock")):
+            lock.unlink(missing_ok=True)
 
     # names
 

@@ -14,7 +14,7 @@ from starlette.responses import HTMLResponse, PlainTextResponse, RedirectRespons
 from starlette.routing import Route
 
 from . import page_forms, page_views
-from .bare_repo import BareRepo
+from .bare_repo import BareRepo, GitError
 from .errors import ApiError, not_found
 from .markdown import render_markdown
 from .pull_requests import as_of_now, fork_point, mergeable, pull_row
@@ -122,6 +122,8 @@ class _Pages:
             return await page_forms.act(self.state, self.base_url, request)
         except ApiError as error:
             return self._refusal(error, request)
+        except (GitError, OverflowError):
+            return self._refusal(not_found(), request)
 
     def _visit(self, view: _View, request: Request) -> Response:
         try:
@@ -129,6 +131,8 @@ class _Pages:
                 return view(_Visit(self.state, db, request))
         except ApiError as error:
             return self._refusal(error, request)
+        except (GitError, OverflowError):
+            return self._refusal(not_found(), request)
 
     def _refusal(self, error: ApiError, request: Request) -> Response:
         details = [item.get("message", "") if isinstance(item, dict) else str(item) for item in error.errors or []]

@@ -94,7 +94,7 @@ def merge(
     """Merge into the base branch; returns the new commit's SHA.
 
     git and the database cannot commit as one: the intent is committed first, so that after a crash
-    ``settle_interrupted_merges`` knows what the base branch may already hold.
+    ``settle_after_a_crash`` knows what the base branch may already hold.
     """
     if pull["merged_at"] or pull["state"] == "closed":
         raise ApiError(405, "Pull Request is not mergeable")
@@ -157,9 +157,11 @@ def finish_merge(thread: Thread, git: BareRepo, pull: Any, commit: str) -> None:
     follow_branches(thread.db, thread.repo, git, thread.now)
 
 
-def settle_interrupted_merges(state: GitHubState) -> None:
-    """Finish the merges whose commit reached the base branch before a crash, and forget the others."""
+def settle_after_a_crash(state: GitHubState) -> None:
+    """Finish the merges whose commit reached the base branch, forget the others, and free what a dead git locked."""
     with state.transaction() as db:
+        for repo in db.execute("select login, repos.name from repos join users on users.id = owner_id").fetchall():
+            state.git(*repo).clear_locks()
         for row in db.execute("select * from merges_under_way").fetchall():
             pull = db.execute(f"{SELECT_PULLS} where issue_id = ?", (row["issue_id"],)).fetchone()
             repo = db.execute(
