@@ -242,8 +242,14 @@ class _Pages:
         files = visit.git.diff(fork_point(visit.git, now), now["head_sha"])
         added, removed = page_views.total(files)
         commits = visit.git.commits("--reverse", f"{now['base_sha']}..{now['head_sha']}")
-        return {**now, "files": files, "added": added, "removed": removed, "commits": commits} | {
-            "mergeable": mergeable(visit.git, now)
+        return {
+            **now,
+            "files": files,
+            "added": added,
+            "removed": removed,
+            "commits": commits,
+            "mergeable": mergeable(visit.git, now),
+            "merged_by": visit.show.user_by_id(now["merged_by_id"]),
         }
 
     def commit(self, visit: _Visit) -> Response:
@@ -282,7 +288,7 @@ class _Pages:
             return self._render("files.html", visit, entries=below, text=None, **facts)
         content = visit.git.read_blob(entry.sha)
         text = "(binary file)" if b"\0" in content else content.decode(errors="replace")
-        return self._render("files.html", visit, entries=None, text=text.split("\n"), **facts)
+        return self._render("files.html", visit, entries=None, text=text.removesuffix("\n").split("\n"), **facts)
 
     def raw(self, visit: _Visit) -> Response:
         """A file's bytes, as text."""
