@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import os
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -19,7 +20,7 @@ BAD_CONFIGURATION = 2
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 # Links and paths must stay whole when the output is a file, a pipe or a narrow terminal: they get copied.
-console = Console(highlight=False, soft_wrap=True)
+console = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 160)
 
 
 class Trouble(click.ClickException):

@@ -5,12 +5,12 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
 from .console import Trouble, writable_folder, write_whole
-from .services import free_port
+from .services import free_port, listens
 
 FIRST_PORT = 4820
 
@@ -62,23 +62,33 @@ def open_home(folder: Path, seed: int | None, port: int | None) -> tuple[DemoHom
     """
     folder = writable_folder(folder.absolute())
     lock = _hold(folder)
+    try:
+        home = _home(folder, seed, port)
+        writable_folder(home.logs)
+    except BaseException:
+        lock.close()
+        raise
+    return home, lock
+
+
+def _home(folder: Path, seed: int | None, port: int | None) -> DemoHome:
     known = folder / "demo.json"
-    if known.exists():
-        home = _remembered(known, folder)
-        if seed is not None and seed != home.seed:
-            raise Trouble(f"{folder} was made with --seed {home.seed}: leave --seed out, or name another --home")
-        if port is not None and port != home.port:
-            raise Trouble(
-                f"{folder} was made on port {home.port}, and the links of its issues say so: leave --port out, "
-                "or name another --home"
-            )
+    if not known.exists():
+        home = DemoHome(folder, seed if seed is not None else 1, port or _free_ports())
         for used in (home.port, home.ui_port, home.code_port):
             free_port(used)
-    else:
-        home = DemoHome(folder, seed if seed is not None else 1, free_port(port) if port else _free_ports())
-        write_whole(known, json.dumps({**asdict(home), "folder": None}) + "\n")
-    writable_folder(home.logs)
-    return home, lock
+        write_whole(known, json.dumps({"seed": home.seed, "port": home.port}) + "\n")
+        return home
+    home = _remembered(known, folder)
+    if seed is not None and seed != home.seed:
+        raise Trouble(f"{folder} was made with --seed {home.seed}: leave --seed out, or name another --home")
+    if port is not None and port != home.port:
+        raise Trouble(
+            f"{folder} was made on port {home.port}, and the links of its issues say so: leave --port out, "
+            "or name another --home"
+        )
+    _need_ports(home)
+    return home
 
 
 def _remembered(known: Path, folder: Path) -> DemoHome:
@@ -87,6 +97,15 @@ def _remembered(known: Path, folder: Path) -> DemoHome:
         return DemoHome(folder, int(content["seed"]), int(content["port"]))
     except (OSError, ValueError, KeyError, TypeError):
         raise Trouble(f"{known} is broken: remove {folder} and start again, or name another --home") from None
+
+
+def _need_ports(home: DemoHome) -> None:
+    ports = (home.port, home.ui_port, home.code_port)
+    if taken := [port for port in ports if listens(port)]:
+        raise Trouble(
+            f"port {taken[0]} of 127.0.0.1, which {home.folder} was made with, is in use: stop what uses it, "
+            "or name another --home"
+        )
 
 
 def _hold(folder: Path) -> IO[str]:

@@ -24,7 +24,7 @@ from ..config import (
 )
 from ..defs.hub import Hub
 from ..domain.issue import RepoRef
-from ..domain.tracker_error import Unanswered
+from ..domain.tracker_error import NotPermitted, Unanswered
 from .console import config_option, console, json_option, read_settings, writable_folder, write_json
 
 
@@ -172,7 +172,10 @@ def _repository(project: ProjectSettings, hub: Hub) -> str:
     branch, _ = tracker.default_branch(repo)
     issues = len(tracker.hub_issues(repo))
     login = tracker.login()
-    permission = tracker.permission(repo, login)
+    try:
+        permission = tracker.permission(repo, login)
+    except NotPermitted:
+        permission = "read"  # GitHub tells this to those who may write, and to nobody else
     if project.mode != "observe" and permission not in ("write", "maintain", "admin"):
         raise _Failed(
             f"{login} has {permission} permission in {repo}, and mode {project.mode} must label and write there",

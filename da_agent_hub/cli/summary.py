@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from rich import box
 from rich.table import Table
 from rich.text import Text
 
@@ -13,19 +14,18 @@ from .watch import IssueSeen
 
 def issue_table(seen: Sequence[IssueSeen]) -> Table:
     """One line an issue; text from outside is shown as it is, never as markup."""
-    table = Table(title="Issues", title_justify="left", expand=False)
-    for heading in ("Project", "Issue", "Title", "Category", "State", "Finding", "Pull request", "Verified"):
-        table.add_column(heading, overflow="fold", max_width={"Title": 40, "Finding": 48}.get(heading))
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("Issue", no_wrap=True)
+    for heading, ratio in (("Title", 4), ("Category", 2), ("State", 1), ("Finding", 5), ("Pull request", 2)):
+        table.add_column(heading, ratio=ratio)
     for one in seen:
         table.add_row(
-            one.project,
-            Text(f"#{one.issue.ref.number}", style=f"link {one.issue.url}"),
+            Text(f"{one.project} #{one.issue.ref.number}", style=f"link {one.issue.url}"),
             Text(one.issue.title),
-            Text(one.category),
+            Text(one.category.replace("_", " ")),
             one.issue.state,
             Text(one.investigation.headline if one.investigation else "-"),
             Text(_pull_request(one)),
-            {True: "yes", False: "no"}[one.verified] if one.pull_request else "",
         )
     return table
 
@@ -35,7 +35,7 @@ def _pull_request(one: IssueSeen) -> str:
     if pull is None:
         return ""
     state = "merged" if pull.merged else "draft" if pull.draft and pull.state == "open" else pull.state
-    return f"#{pull.ref.number} {state}"
+    return f"#{pull.ref.number} {state}, {'verified' if one.verified else 'not verified'}"
 
 
 def issue_rows(seen: Sequence[IssueSeen]) -> list[dict[str, Any]]:

@@ -1,0 +1,76 @@
+"""The demo: what can go wrong before it starts, and the whole story over real processes."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import socket
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from da_agent_hub.cli.demo_home import open_home
+from da_agent_hub.cli.main import main
+
+
+def demo(home: Path, *options: str) -> Result:
+    return CliRunner().invoke(main, ["demo", "--once", "--home", str(home), *options])
+
+
+def refused(result: Result) -> str:
+    assert result.exit_code == 1
+    (line,) = result.output.splitlines()
+    assert line.startswith("Error: ")
+    return line
+
+
+def test_a_port_in_use_is_one_line_with_the_way_out_and_makes_no_world(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        line = refused(demo(tmp_path / "home", "--port", str(taken.getsockname()[1])))
+    assert "name another with --port" in line
+    assert not (tmp_path / "home" / "demo.json").exists()
+
+
+def test_a_home_whose_port_was_taken_meanwhile_says_so(tmp_path: Path) -> None:
+    home, lock = open_home(tmp_path, None, None)
+    lock.close()
+    with socket.socket() as taken:
+        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        taken.bind(("127.0.0.1", home.port))
+        taken.listen()
+        assert f"port {home.port} of 127.0.0.1, which {tmp_path} was made with, is in use" in refused(demo(tmp_path))
+
+
+def test_a_home_that_cannot_be_made_or_written_is_one_line(tmp_path: Path) -> None:
+    assert "name a folder that you may write to" in refused(demo(Path("/proc/no/home")))
+    (tmp_path / "file").write_text("")
+    assert "a file is in the way" in refused(demo(tmp_path / "file" / "home"))
+
+
+@pytest.mark.parametrize("text", ["", '{"seed": 1, "po', "[]", '{"seed": "x", "port": 1}'])
+def test_a_half_written_state_file_is_one_line_with_the_way_out(tmp_path: Path, text: str) -> None:
+    (tmp_path / "demo.json").write_text(text)
+    assert f"demo.json is broken: remove {tmp_path} and start again" in refused(demo(tmp_path))
+
+
+def test_a_home_keeps_its_seed_and_port(tmp_path: Path) -> None:
+    home, lock = open_home(tmp_path, 7, None)
+    lock.close()
+    again, lock = open_home(tmp_path, None, None)
+    lock.close()
+    assert again == home
+    assert json.loads((tmp_path / "demo.json").read_text())["seed"] == 7
+    assert "made with --seed 7" in refused(demo(tmp_path, "--seed", "8"))
+    assert f"made on port {home.port}" in refused(demo(tmp_path, "--port", str(home.port + 7)))
+
+
+def test_two_demos_on_one_home_are_refused_and_the_other_is_named(tmp_path: Path) -> None:
+    with (tmp_path / ".lock").open("w") as other:
+        other.write("4711\n")
+        other.flush()
+        fcntl.flock(other, fcntl.LOCK_EX)
+        assert "a demo runs in" in (line := refused(demo(tmp_path)))
+        assert "process 4711" in line
