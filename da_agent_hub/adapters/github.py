@@ -17,7 +17,7 @@ from ..config import GitHubSettings
 from ..domain.investigation import FileChange
 from ..domain.issue import GITHUB_COM, Comment, Issue, IssueDraft, IssueRef, PullRequest, RepoRef, TimelineEvent
 from ..domain.issue_text import HUB_LABEL
-from ..domain.redaction import REDACTED, redact
+from ..domain.redaction import REDACTED, SHORTEST_SECRET, redact
 from ..domain.tracker_error import NotPermitted, NotThere, RateLimited, TrackerError, Unanswered
 from .github_answers import comment, issue, pull_request, timeline_event
 
@@ -47,9 +47,11 @@ class GitHubTracker:
     https://docs.github.com/en/rest, API version 2022-11-28.
     """
 
-    def __init__(self, settings: GitHubSettings) -> None:
+    def __init__(self, settings: GitHubSettings, secrets: Sequence[str] = ()) -> None:
+        """Speak to the host of ``settings``; ``secrets`` are configured values that leave in no text."""
         self._settings = settings
         self._token = settings.token.get_secret_value()
+        self._secrets = [one for one in (self._token, *secrets) if len(one) >= SHORTEST_SECRET]
         self._requester = Github(
             auth=Auth.Token(self._token),
             base_url=settings.base_url,
@@ -300,8 +302,10 @@ class GitHubTracker:
 
     # requests
     def _said(self, text: str | None) -> str | None:
-        """The last look at what leaves: whoever worded it did not know this token."""
-        return text.replace(self._token, REDACTED) if text is not None else None
+        """The last look at what leaves: whoever worded it may not have known what is secret."""
+        for secret in self._secrets:
+            text = text.replace(secret, REDACTED) if text is not None else None
+        return text
 
     def _repo(self, repo: RepoRef) -> str:
         if repo.host != self._settings.host:
@@ -356,7 +360,7 @@ class GitHubTracker:
         return status, answered, answer
 
     def _refusal(self, what: str, verb: str, status: int, headers: Mapping[str, str], answer: Any) -> TrackerError:
-        said = redact(_message(answer), [self._token])[:500]
+        said = redact(_message(answer), self._secrets)[:500]
         if status in (403, 429) and (until := _limited_until(status, headers, said)):
             return RateLimited(what, status, said, until)
         if status == 401:

@@ -13,10 +13,7 @@ from .issue_text import (
     HUB_LABEL,
     PRIORITY_PREFIX,
     IssueText,
-    changed_text,
     labels_of,
-    recovered_text,
-    recurred_text,
     worse,
 )
 from .marker import RecordMarker
@@ -175,7 +172,7 @@ def _resolve(
         return LeaveAlone(record, issue.ref, told)
     over = replace(record, state=RecordState.RECOVERED)
     body, labels = _body(over, known, as_of, text), _labels(over, known)
-    note = Note(_key("recovered", marker), recovered_text(record, _how(record, merged)))
+    note = Note(_key("recovered", marker), text.recovered(record, _how(record, merged)))
     if issue.state == "closed":
         return UpdateIssue(record, issue.ref, body, labels, note)
     return CloseIssue(record, issue.ref, body, note, labels)
@@ -214,9 +211,9 @@ def _update(record: ErrorRecord, known: KnownIssue, as_of: datetime, text: Issue
         return LeaveAlone(record, issue.ref, NOTHING_NEW)
     note = None
     if marker.state == RecordState.RECOVERED.value:
-        note = Note(_key("recurred", marker), recurred_text(record))
+        note = Note(_key("recurred", marker), text.recurred(record))
     elif marker.category != record.category.value or worse(record.priority, marker.priority):
-        note = Note(_key("changed", marker), changed_text(record, marker.category, marker.priority))
+        note = Note(_key("changed", marker), text.changed(record, marker.category, marker.priority))
     return UpdateIssue(record, issue.ref, body, labels, note)
 
 
@@ -234,7 +231,7 @@ def _after_closing(record: ErrorRecord, known: KnownIssue, as_of: datetime, text
     back_at = record.first_bad.at if record.first_bad else record.last_seen
     if back_at - closed_at > REOPEN_WITHIN:
         return _open(record, as_of, text, previous=issue.ref.number)
-    note = Note(_key("recurred", marker), recurred_text(record))
+    note = Note(_key("recurred", marker), text.recurred(record))
     return ReopenIssue(record, issue.ref, _body(record, known, as_of, text), note, _labels(record, known))
 
 

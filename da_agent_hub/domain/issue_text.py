@@ -95,6 +95,40 @@ class IssueText:
         text = "\n\n".join(part for part in parts if part)
         return f"{cut(text, BODY_LIMIT - len(marker) - 2)}\n\n{marker}"
 
+    def changed(self, record: ErrorRecord, category: str, priority: str) -> str:
+        """What the thread is told where the verdict moved; ``category`` and ``priority`` are the earlier ones."""
+        parts = []
+        if category != record.category.value:
+            before = escape(category.replace("_", " "), 60)
+            why = self._why(record)
+            parts.append(f"The category is now **{_CATEGORY_WORDS[record.category]}**, it was {before} ({why}).")
+            if record.flaky_evidence:
+                parts.append(f"It looks flaky: {escape(self._clean(record.flaky_evidence), 400)}")
+            parts.append(_NEXT_STEPS[record.category])
+        if priority != record.priority.value:
+            reason = escape(self._clean(record.priority_reason), 300)
+            now = self._reasoned(
+                f"The priority is now **{record.priority.value}**, it was {escape(priority, 20)}", reason
+            )
+            parts.append(f"{now}.")
+        return "\n\n".join(parts)
+
+    def recurred(self, record: ErrorRecord) -> str:
+        """What the thread is told where a failure came back after it had recovered or was closed."""
+        again = record.first_bad or Sighting(record.latest.run_id, record.latest.run_url, record.last_seen)
+        last = f" The last good run before was {_sighting(record.last_good)}." if record.last_good else ""
+        message = fenced(self._clean(record.latest.message), "text", 1_500)
+        return f"It fails again since {_sighting(again)}.{last}\n\n{message}"
+
+    def recovered(self, record: ErrorRecord, how: str) -> str:
+        """What the thread is told where a failure is over; ``how`` is a sentence of the hub's own."""
+        times = _count(record.occurrences, "time")
+        if record.recovered is None:
+            return f"Recovered. {how} It failed {times} in all."
+        since = record.first_bad.at if record.first_bad else record.first_seen
+        lasted = _duration(record.recovered.at - since)
+        return f"Recovered in {_sighting(record.recovered)}. {how} It failed for {lasted}, {times} in all."
+
     def _opening(self, record: ErrorRecord, previous: int | None) -> str:
         failure = record.latest
         kind = _KIND_WORDS.get(failure.kind, failure.kind.value)
@@ -226,38 +260,6 @@ def marker_of(record: ErrorRecord, as_of: datetime, previous: int | None = None)
 def labels_of(record: ErrorRecord) -> tuple[str, ...]:
     """The hub's own labels of a record."""
     return (HUB_LABEL, CATEGORY_PREFIX + record.category.value, PRIORITY_PREFIX + record.priority.value)
-
-
-def changed_text(record: ErrorRecord, category: str, priority: str) -> str:
-    """What the thread is told where the verdict moved; ``category`` and ``priority`` are the earlier ones."""
-    lines = []
-    if category != record.category.value:
-        why = f" (rule {code(redact(record.rule))}, confidence {record.confidence:.0%})" if record.rule else ""
-        before = category.replace("_", " ")
-        lines.append(f"The category is now **{_CATEGORY_WORDS[record.category]}**, it was {escape(before, 60)}{why}.")
-        if record.flaky_evidence:
-            lines.append(f"It looks flaky: {escape(redact(record.flaky_evidence), 400)}")
-        lines.append(_NEXT_STEPS[record.category])
-    if priority != record.priority.value:
-        why = f": {escape(redact(record.priority_reason), 300)}" if record.priority_reason else ""
-        lines.append(f"The priority is now **{record.priority.value}**, it was {escape(priority, 20)}{why}.")
-    return "\n\n".join(lines)
-
-
-def recurred_text(record: ErrorRecord) -> str:
-    """What the thread is told where a failure came back after it had recovered or was closed."""
-    again = record.first_bad or Sighting(record.latest.run_id, record.latest.run_url, record.last_seen)
-    last = f" The last good run before was {_sighting(record.last_good)}." if record.last_good else ""
-    return f"It fails again since {_sighting(again)}.{last}\n\n{fenced(redact(record.latest.message), 'text', 1_500)}"
-
-
-def recovered_text(record: ErrorRecord, how: str) -> str:
-    """What the thread is told where a failure is over; ``how`` is a sentence of the hub's own."""
-    run = f" in {_sighting(record.recovered)}" if record.recovered else ""
-    since = record.first_bad.at if record.first_bad else record.first_seen
-    until = record.recovered.at if record.recovered else record.last_seen
-    lasted = f" It failed for {_duration(until - since)}, {_count(record.occurrences, 'time')} in all."
-    return f"Recovered{run}. {how}{lasted}"
 
 
 def worse(priority: Priority, than: str) -> bool:

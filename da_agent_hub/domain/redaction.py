@@ -8,7 +8,7 @@ from collections.abc import Iterable
 REDACTED = "[redacted]"
 
 # A configured value shorter than this would blank out ordinary words.
-_SHORTEST_SECRET = 6
+SHORTEST_SECRET = 6
 
 _TOKENS = re.compile(
     r"(?<![A-Za-z0-9])(?:"
@@ -37,7 +37,7 @@ _ASSIGNMENT = re.compile(
 
 def redact(text: str, secrets: Iterable[str] = ()) -> str:
     """The text with secrets replaced by ``[redacted]``; ``secrets`` are the values that the operator configured."""
-    for secret in sorted({one for one in secrets if len(one) >= _SHORTEST_SECRET}, key=len, reverse=True):
+    for secret in sorted({one for one in secrets if len(one) >= SHORTEST_SECRET}, key=len, reverse=True):
         text = text.replace(secret, REDACTED)
     text = _PEM.sub(REDACTED, text)
     text = _URL_PASSWORD.sub(rf"\g<before>{REDACTED}", text)

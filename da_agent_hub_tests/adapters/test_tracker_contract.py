@@ -2,18 +2,11 @@
 
 from __future__ import annotations
 
-import socket
-import subprocess
-import threading
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
-import requests
-import uvicorn
 from pydantic import SecretStr
 
 from da_agent_hub.adapters.github import GitHubTracker
@@ -21,89 +14,15 @@ from da_agent_hub.config import GitHubSettings
 from da_agent_hub.domain.investigation import FileChange
 from da_agent_hub.domain.issue import IssueDraft, IssueRef, RepoRef
 from da_agent_hub.domain.tracker_error import NotPermitted, NotThere, TrackerError
-from da_agent_hub.ports import IssueTracker
-from da_agent_hub.sandbox.github.app import create_app
 from da_agent_hub.sandbox.github.state import GitHubState
 from da_agent_hub_tests.fakes.tracker import FakeTracker, Host
-
-PEOPLE = {"hub": "admin", "alice": "write", "rita": "read"}
-
-
-@dataclass(frozen=True)
-class World:
-    """A host with a repository: ``as_`` gives the tracker of a person's token, ``hub`` the hub's own."""
-
-    repo: RepoRef
-    as_: Callable[[str], IssueTracker]
-    merge: Callable[[IssueRef], None]
-    assign: Callable[[IssueRef, str], None]
-
-    @property
-    def hub(self) -> IssueTracker:
-        return self.as_("hub")
+from da_agent_hub_tests.sandbox_host import PEOPLE, World, sandbox_world, serve_github
 
 
 @pytest.fixture(scope="module")
 def github(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[GitHubState, str]]:
-    """The sandbox's GitHub on a free port of loopback."""
-    state = GitHubState(tmp_path_factory.mktemp("github"))
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    url = f"http://127.0.0.1:{port}"
-    server = uvicorn.Server(uvicorn.Config(create_app(state, base_url=url), port=port, log_level="warning"))
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    deadline = time.monotonic() + 10
-    while not server.started and time.monotonic() < deadline:
-        time.sleep(0.02)
-    for login in PEOPLE:
-        state.create_user(login, f"token-of-{login}")
-    yield state, url
-    server.should_exit = True
-    thread.join(10)
-
-
-def _sandbox_world(state: GitHubState, url: str, name: str) -> World:
-    host = url.removeprefix("http://")
-    path = state.create_repo("acme", name)
-    for login, permission in PEOPLE.items():
-        state.grant("acme", name, login, permission)
-    _first_commit(path)
-    repo = RepoRef("acme", name, host)
-
-    def as_(login: str) -> IssueTracker:
-        return GitHubTracker(GitHubSettings(host=host, base_url=f"{url}/api/v3", token=SecretStr(f"token-of-{login}")))
-
-    def call(verb: str, path: str, body: dict[str, object]) -> None:
-        answer = requests.request(
-            verb,
-            f"{url}/api/v3/repos/acme/{name}/{path}",
-            json=body,
-            headers={"Authorization": "token token-of-alice"},
-            timeout=10,
-        )
-        answer.raise_for_status()
-
-    return World(
-        repo,
-        as_,
-        merge=lambda ref: call("PUT", f"pulls/{ref.number}/merge", {}),
-        assign=lambda ref, login: call("POST", f"issues/{ref.number}/assignees", {"assignees": [login]}),
-    )
-
-
-def _first_commit(bare: Path) -> None:
-    """A commit on the default branch of an empty bare repository."""
-    git = ["git", "-C", str(bare), "-c", "user.name=Ada", "-c", "user.email=ada@example.com"]
-
-    def run(*arguments: str, text: str | None = None) -> str:
-        done = subprocess.run([*git, *arguments], input=text, capture_output=True, text=True, check=True)
-        return done.stdout.strip()
-
-    blob = run("hash-object", "-w", "--stdin", text="name: shop\n")
-    tree = run("mktree", text=f"100644 blob {blob}\tdbt_project.yml\n")
-    run("update-ref", "refs/heads/main", run("commit-tree", tree, "-m", "Start"))
+    with serve_github(tmp_path_factory.mktemp("github")) as served:
+        yield served
 
 
 @pytest.fixture(params=["fake", "sandbox"])
@@ -118,7 +37,7 @@ def world(request: pytest.FixtureRequest) -> World:
         )
     state, url = request.getfixturevalue("github")
     name = "shop" + "".join(sign for sign in request.node.name if sign.isalnum())[:60].lower()
-    return _sandbox_world(state, url, name)
+    return sandbox_world(state, url, name)
 
 
 def opened(world: World, *labels: str, title: str = "orders: duplicates", body: str = "Body") -> IssueRef:
