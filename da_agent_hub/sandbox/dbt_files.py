@@ -168,7 +168,7 @@ def _sources(domain: Domain) -> dict[str, Any]:
                     },
                 },
                 "tables": [
-                    {"name": table.name, "description": f"One row a {table.singular.replace('_', ' ')}."}
+                    {"name": table.name, "description": f"One row per {table.singular.replace('_', ' ')}."}
                     for table in domain.tables.values()
                 ],
             }
@@ -254,7 +254,7 @@ def _marts_schema(domain: Domain) -> dict[str, Any]:
         models += [
             {
                 "name": f"dim_{party.name}",
-                "description": f"One row a {party.singular}, with what it bought so far.",
+                "description": f"One row per {party.singular}, with what it bought so far.",
                 "config": {"group": team},
                 "columns": [{"name": party.key, "data_tests": ["unique", "not_null"]}],
             },
@@ -288,7 +288,7 @@ def _core_fact(domain: Domain) -> dict[str, Any]:
     party = domain.roles["party"]
     return {
         "name": f"fct_{table.name}",
-        "description": f"One row a {table.singular.replace('_', ' ')}.",
+        "description": f"One row per {table.singular.replace('_', ' ')}.",
         "config": {"group": domain.teams[0][0], "tags": ["core"]},
         "columns": [
             {"name": table.key, "description": "The grain.", "data_tests": ["unique", "not_null"]},
@@ -302,7 +302,7 @@ def _branch_fact(domain: Domain, branch: Branch, team: str) -> dict[str, Any]:
     known = {"name": known_values_test(branch), "arguments": {"values": list(table.column(branch.category).values)}}
     return {
         "name": branch.fact,
-        "description": f"One row a {table.singular.replace('_', ' ')}, with the {party.singular} it belongs to.",
+        "description": f"One row per {table.singular.replace('_', ' ')}, with the {party.singular} it belongs to.",
         "config": {"group": team},
         "columns": [
             {"name": table.key, "description": "The grain.", "data_tests": ["unique", "not_null"]},

@@ -226,7 +226,7 @@ class _Teller:
             plan.grain - 3,
             f"Say what a row of {document.name} is",
             enriched,
-            lambda text: f"-- One row a {document.singular}.\n{text}",
+            lambda text: f"-- One row per {document.singular}.\n{text}",
         )
         desk.edit(
             plan.grain - 2,
@@ -376,7 +376,7 @@ class _Teller:
             )
             desk.edit(
                 night - 1,
-                f"Trim the header of {branch.fact}",
+                f"Name the join of {branch.fact}",
                 fact,
                 lambda text: text.replace("final as (", "joined as (").replace("from final", "from joined"),
             )

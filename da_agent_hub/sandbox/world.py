@@ -5,8 +5,9 @@ from __future__ import annotations
 import fcntl
 import random
 import shutil
+import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import date, datetime, time, timedelta, timezone
@@ -197,6 +198,7 @@ class _Maker:
     def __init__(self, home: Path, seed: int, now: datetime, progress: Callable[[str], None]) -> None:
         self.home, self.seed, self.now, self.progress = home, seed, now, progress
         self.rng = random.Random(f"world {seed}")
+        self._over = threading.Event()
         last_day = now.date() if now.time() >= time(2, 30) else now.date() - timedelta(days=1)
         self.story = tell_story(seed, last_day - timedelta(days=NIGHTS - 1))
 
@@ -227,12 +229,15 @@ class _Maker:
             self.progress(f"[{done}/{len(due)}] {line}")
 
         with ThreadPoolExecutor(len(world.projects)) as pool:
-            waiting = [
+            histories = [
                 pool.submit(self._run_history, world, archive, number, due, tick)
                 for number in range(len(world.projects))
             ]
-            for one in waiting:
-                one.result()
+            try:
+                for history in as_completed(histories):
+                    history.result()
+            finally:
+                self._over.set()  # an interrupt, or one project's failure, ends the other soon
         told = tuple(self._incidents(world, archive, due, subjects))
         world = replace(world, incidents=told)
         written = self.home / "world.json.new"
@@ -283,7 +288,7 @@ class _Maker:
                         project_id,
                         environment_id,
                         (f"dbt build --select {selected}+",),
-                        "0 12 * * *",
+                        "0 12 * * 1-5",
                     )
                 )
             projects.append(
@@ -341,7 +346,7 @@ class _Maker:
                 )
                 planned.append(_Due(start, night, number, 0))
                 midday = datetime.combine(day, _MIDDAY, timezone.utc) + timedelta(seconds=self.rng.randint(5, 90))
-                if len(project.jobs) > 1 and midday < self.now - timedelta(minutes=5):
+                if len(project.jobs) > 1 and day.weekday() < 5 and midday < self.now - timedelta(minutes=5):
                     planned.append(_Due(midday, night, number, 1))
         due, number = {}, self.rng.randint(70_000_000, 90_000_000)
         for one in sorted(planned, key=lambda due: due.at):
@@ -359,6 +364,8 @@ class _Maker:
         runner = JobRunner(archive, place, worker)
         try:
             for run_id, one in due.items():
+                if self._over.is_set():
+                    return
                 if one.project != number:
                     continue
                 loader.load_until(one.at.date())
