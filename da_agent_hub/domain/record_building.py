@@ -88,6 +88,7 @@ class _Fold:
         self._policy = policy
         self._former = former
         self._causes: dict[str, _Cause] = {}
+        self._reached: dict[tuple[str, ...], tuple[tuple[str, ...], tuple[str, ...]]] = {}
         self._members: dict[str, list[tuple[Position, Judged]]] = defaultdict(list)
         self._job_names = {run.job_id: run.job_name for run in self._runs}
         self._goods: dict[tuple[str, str], list[tuple[Position, Sighting]]] = defaultdict(list)
@@ -233,7 +234,7 @@ class _Fold:
         assert newest is not None
         is_outage = classification.error_class in OUTAGES
         judged = cause.judged
-        subjects = sorted(cause.nodes) if is_outage else [one for one in [judged.subject] if one]
+        subjects = tuple(sorted(cause.nodes)) if is_outage else _impacted(judged)
         began, over = episode.failures[0].position[0], episode.recovered.at if episode.recovered else None
         followers = [
             (at, one)
@@ -295,14 +296,17 @@ class _Fold:
             priority_reason=reason,
         )
 
-    def _reach(self, subjects: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    def _reach(self, subjects: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """Models, seeds and snapshots downstream, nearest first, and the exposures downstream."""
         if self._graph is None:
             return (), ()
-        below = dict.fromkeys(one for subject in subjects for one in self._graph.descendants(subject))
-        kinds = {one: self._graph.nodes[one].resource_type for one in below if one in self._graph.nodes}
-        downstream = tuple(one for one in below if kinds.get(one) in _LINEAGE)
-        return downstream, tuple(sorted(one for one in below if kinds.get(one) == "exposure"))
+        if subjects not in self._reached:
+            below = dict.fromkeys(one for subject in subjects for one in self._graph.descendants(subject))
+            kinds = {one: self._graph.nodes[one].resource_type for one in below if one in self._graph.nodes}
+            downstream = tuple(one for one in below if kinds.get(one) in _LINEAGE)
+            exposures = tuple(sorted(one for one in below if kinds.get(one) == "exposure"))
+            self._reached[subjects] = downstream, exposures
+        return self._reached[subjects]
 
     def _owner(self, judged: Judged) -> Owner | None:
         names, tags = self._names_and_tags(judged)
@@ -325,6 +329,13 @@ class _Fold:
         where = f"{name}.{classification.about}" if classification.about and _found_rows(failure) else name
         about = f" {classification.about}" if classification.about and not _found_rows(failure) else ""
         return f"{where}: {words}{about}"
+
+
+def _impacted(judged: Judged) -> tuple[str, ...]:
+    """Where the impact of a failure begins: the nodes that a test reads, else the failing node."""
+    if judged.node is not None and judged.node.test is not None and judged.node.test.attached_node is None:
+        return judged.node.depends_on
+    return (judged.subject,) if judged.subject else ()
 
 
 def _found_rows(failure: Failure) -> bool:
