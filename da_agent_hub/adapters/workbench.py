@@ -29,7 +29,10 @@ _WITHOUT_WAREHOUSE = {"parse", "ls", "list", "deps"}
 
 
 class GitWorkbench:
-    """A ``Workbench`` over git and dbt. ``notes`` says, a sentence each, what it has to do without."""
+    """A ``Workbench`` over git and dbt. ``notes`` says, a sentence each, what it has to do without.
+
+    ``newest`` is the commit that the project's branch had when the workbench was opened.
+    """
 
     def __init__(self, project: ProjectSettings, state: StateSettings, github: GitHubSettings | None) -> None:
         self.project = project.name
@@ -39,7 +42,7 @@ class GitWorkbench:
         checkouts.mkdir(parents=True, exist_ok=True)
         url = clone_url(project, github)
         mirror = Mirror(checkouts, url, github.token.get_secret_value() if github else None)
-        newest = mirror.fetch(branch=project.branch)
+        self.newest = mirror.fetch(branch=project.branch)
         self._private = PrivateDirectory(checkouts)
         try:
             private = self._private.path
@@ -47,7 +50,7 @@ class GitWorkbench:
             home.mkdir()
             self.root = private / "repository"
             self._git = GitCheckout(mirror, self.root, home)
-            self._git.checkout(newest)
+            self._git.checkout(self.newest)
             self._clone = Path(url) if "://" not in url and Path(url).is_dir() else None
             environment = _dbt_environment(home, project.verification.environment)
             production = self._clone / self.dbt_directory if self._clone else None

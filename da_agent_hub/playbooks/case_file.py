@@ -110,6 +110,7 @@ class CaseFile:
             root_node=root_node,
             culprit_sha=culprit_sha,
             confidence=confidence,
+            base_sha=self.head,
         )
 
 

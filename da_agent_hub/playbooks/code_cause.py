@@ -10,10 +10,10 @@ from pathlib import PurePosixPath
 
 from ..domain.dbt import GraphNode
 from ..domain.investigation import FileChange
+from ..domain.line_merge import Hunk, hunks_of, without
 from ..ports import Commit
 from .case_file import CaseFile, plural
 from .experiment import PASSES, Trial
-from .hunks import Hunk, hunks_of, without
 
 MOST_TRIALS_OF_HUNKS = 10
 Build = Callable[[str, Sequence[FileChange]], Trial]

@@ -1,4 +1,4 @@
-"""A commit's change of a file as separate hunks, any of which can be taken back out of a later state of the file."""
+"""Line changes carried from one version of a file to another, or not at all where they overlap."""
 
 from __future__ import annotations
 
@@ -51,3 +51,10 @@ def without(hunks: Sequence[Hunk], after: str, now: str) -> str | None:
             return None
         current[place : place + len(hunk.after)] = hunk.before
     return "".join(current)
+
+
+def taken_over(then: str | None, wanted: str | None, now: str | None) -> str | None:
+    """The change from ``then`` to ``wanted`` made to ``now``, or None where ``now`` changed the same lines or is gone."""
+    if then is None or wanted is None or now is None:
+        return None
+    return without(hunks_of("", wanted, then), then, now)
