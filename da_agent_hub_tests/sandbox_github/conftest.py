@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -100,7 +102,9 @@ class Site:
 def furnished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A furnished home, to be copied."""
     home = tmp_path_factory.mktemp("furnished") / "github"
-    furnish(GitHubState(home))
+    state = GitHubState(home)
+    furnish(state)
+    state.close()
     return home
 
 
@@ -119,6 +123,7 @@ def site(tmp_path: Path, furnished: Path) -> Iterator[Site]:
     yield Site(f"http://127.0.0.1:{listener.getsockname()[1]}", state)
     server.should_exit = True
     serving.join(10)
+    state.close()
 
 
 _SERVE = textwrap.dedent(
@@ -146,7 +151,8 @@ class ServerProcess:
 
     def start(self) -> None:
         """Start, and wait until it answers."""
-        self.process = subprocess.Popen([sys.executable, "-c", _SERVE, str(self.state.home), str(self.port)])
+        command = [sys.executable, "-c", _SERVE, str(self.state.home), str(self.port)]
+        self.process = subprocess.Popen(command, start_new_session=True)
         deadline = time.monotonic() + 30
         while not self._answers():
             assert time.monotonic() < deadline, "the server did not start"
@@ -159,8 +165,9 @@ class ServerProcess:
             return False
 
     def kill(self) -> None:
-        """SIGKILL."""
-        self.process.kill()
+        """SIGKILL the server and every git that it runs."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
 
 

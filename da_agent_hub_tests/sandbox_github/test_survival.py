@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import random
 import sqlite3
+import threading
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -11,7 +14,7 @@ import pytest
 import requests
 
 from da_agent_hub.sandbox.github import GitHubState, StateError, create_app
-from da_agent_hub.sandbox.github.bare_repo import Signature
+from da_agent_hub.sandbox.github.bare_repo import ABSENT, Signature
 
 from .conftest import ServerProcess, Site, furnish
 from .test_life_of_an_issue import propose
@@ -86,7 +89,7 @@ def test_what_was_answered_survives_a_kill(server_process: ServerProcess) -> Non
                 title = f"{turn}-{number}"
                 try:
                     answer = site.call("POST", "/issues", json={"title": title, "labels": ["dbt-error"]})
-                except requests.ConnectionError:
+                except requests.RequestException:
                     return None
                 return title if answer.status_code == 201 else None
 
@@ -133,3 +136,43 @@ def test_a_merge_that_was_killed_half_way_is_finished_or_forgotten(site: Site, r
     assert [event["event"] for event in site.state.events("acme", "shop", pull.number)] == ["merged", "closed"]
     with sqlite3.connect(site.state.home / "github.sqlite") as db:
         assert db.execute("select count(*) from merges_under_way").fetchone() == (0,)
+
+
+@pytest.mark.slow
+def test_kills_at_any_moment_of_a_merge_leave_each_pull_request_merged_once(server_process: ServerProcess) -> None:
+    site, chance = server_process.site, random.Random(20261122)
+    git = site.state.git("acme", "shop")
+    main = git.refs()["refs/heads/main"]
+    who = Signature("hub", "hub@shop.example", "2026-11-22T06:30:00Z")
+    pulls: dict[int, int] = {}
+    for place in range(8):
+        issue = site.repo().create_issue(f"issue {place}").number
+        tree = git.write_tree(main, [(f"models/m{place}.sql", "100644", git.write_blob(b"select 1"))])
+        git.update_ref(f"refs/heads/claude/{place}", git.write_commit(tree, [main], "Fix", who, who), ABSENT)
+        new = {"title": f"fix {place}", "body": f"Closes #{issue}", "head": f"claude/{place}", "base": "main"}
+        pulls[site.call("POST", "/pulls", json=new).json()["number"]] = issue
+    kills = 0
+    for number in pulls:
+        while True:
+            fate = threading.Timer(chance.uniform(0, 0.12), server_process.kill) if chance.random() < 0.7 else None
+            if fate:
+                fate.start()
+            with contextlib.suppress(requests.RequestException):
+                site.call("PUT", f"/pulls/{number}/merge", "ana")
+            if fate:
+                fate.join()
+                kills += 1
+                server_process.start()
+            if site.call("GET", f"/pulls/{number}/merge").status_code == 204:
+                break
+    assert kills > 4
+    subjects = Counter(commit.message.split(" from ")[0] for commit in git.commits("main") if len(commit.parents) == 2)
+    assert subjects == {f"Merge pull request #{number}": 1 for number in pulls}
+    for number, issue in pulls.items():
+        assert [event["event"] for event in site.state.events("acme", "shop", number)] == ["merged", "closed"]
+        closings = [event["event"] for event in site.state.events("acme", "shop", issue) if event["event"] == "closed"]
+        assert closings == ["closed"]
+    answers = [
+        entry for entry in site.state.requests(writes_only=True) if entry.method == "PUT" and entry.status == 200
+    ]
+    assert len(answers) <= len(pulls)

@@ -67,6 +67,10 @@ class GitHubState:
                 "give another folder, or remove this one to start afresh"
             ) from error
 
+    def close(self) -> None:
+        """Let go of the file: once nobody holds it, it is complete by itself and can be copied."""
+        self._keeper.close()
+
     def now(self) -> str:
         """The time as GitHub writes it: UTC, whole seconds, ``Z``."""
         return self._clock().astimezone(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
