@@ -237,3 +237,12 @@ def test_addresses_follow_the_base_url_where_one_is_given(site: Site) -> None:
 
     app = create_app(GitHubState(site.state.home), base_url="http://127.0.0.1:9/")
     assert TestClient(app).get("/api/v3/repos/acme/shop").json()["html_url"] == "http://127.0.0.1:9/acme/shop"
+
+
+def test_reads_of_an_absent_repository_and_writes_to_an_absent_issue_are_404(site: Site) -> None:
+    for path in ("assignees", "assignees/ana", "assignees/nobody", "labels", "pulls", "issues/1/timeline"):
+        assert site.call("GET", f"//repos/acme/absent/{path}").status_code == 404
+    assert site.call("POST", "//repos/acme/absent/issues", json={"title": "x"}).status_code == 404
+    for path in ("labels", "assignees", "comments"):
+        body = {"labels": ["x"], "assignees": ["ana"], "body": "x"}
+        assert site.call("POST", f"/issues/9/{path}", json=body).status_code == 404

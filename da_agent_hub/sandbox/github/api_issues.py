@@ -56,7 +56,6 @@ def issues(call: Call) -> Reply:
 def create_issue(call: Call) -> Reply:
     """Open an issue; labels and assignees from people without write permission are dropped in silence."""
     call.signed_in()
-    call.repo  # noqa: B018 - 404 first
     title, body = call.needed("title", "Issue"), call.text("body", "Issue")
     labels, people = call.names("labels"), _assignee_names(call)
     row = call.thread.open(title=title, body=body)
@@ -143,7 +142,6 @@ def _label_names(call: Call) -> list[str]:
 
 def add_labels(call: Call) -> Reply:
     """Add labels."""
-    call.issue  # noqa: B018 - 404 first
     call.need("write")
     call.thread.label(call.issue, _label_names(call))
     return _labels_reply(call)
@@ -151,7 +149,6 @@ def add_labels(call: Call) -> Reply:
 
 def set_labels(call: Call) -> Reply:
     """Replace all labels."""
-    call.issue  # noqa: B018 - 404 first
     call.need("write")
     call.thread.set_labels(call.issue, _label_names(call))
     return _labels_reply(call)
@@ -159,7 +156,6 @@ def set_labels(call: Call) -> Reply:
 
 def clear_labels(call: Call) -> Reply:
     """Take all labels off."""
-    call.issue  # noqa: B018 - 404 first
     call.need("write")
     call.thread.set_labels(call.issue, [])
     return Reply(status=204)
@@ -167,7 +163,6 @@ def clear_labels(call: Call) -> Reply:
 
 def remove_label(call: Call) -> Reply:
     """Take one label off."""
-    call.issue  # noqa: B018 - 404 first
     call.need("write")
     if not call.thread.unlabel(call.issue, call.place["name"]):
         raise ApiError(404, "Label does not exist")
@@ -176,7 +171,6 @@ def remove_label(call: Call) -> Reply:
 
 def add_assignees(call: Call) -> Reply:
     """Assign; those without access stay out in silence."""
-    call.issue  # noqa: B018 - 404 first
     call.need("write")
     found = [find_user(call.db, name) for name in call.names("assignees") or []]
     call.thread.assign(call.issue, [person for person in found if person is not None])
@@ -185,7 +179,6 @@ def add_assignees(call: Call) -> Reply:
 
 def remove_assignees(call: Call) -> Reply:
     """Take assignees off."""
-    call.issue  # noqa: B018 - 404 first
     call.need("write")
     found = [find_user(call.db, name) for name in call.names("assignees") or []]
     call.thread.unassign(call.issue, [person for person in found if person is not None])

@@ -157,13 +157,11 @@ def collaborators(call: Call) -> Reply:
 
 def assignees(call: Call) -> Reply:
     """Who can be assigned."""
-    call.repo  # noqa: B018 - 404 first
     return call.paged(_people(call), call.show.user)
 
 
 def is_assignable(call: Call) -> Reply:
     """204 for who can be assigned, else 404."""
-    call.repo  # noqa: B018 - 404 first
     found = find_user(call.db, call.place["login"])
     if found is None or not has_access(call.db, call.repo, found):
         raise not_found()
