@@ -19,7 +19,7 @@ from ..domain.issue import GITHUB_COM, Comment, Issue, IssueDraft, IssueRef, Pul
 from ..domain.issue_text import HUB_LABEL
 from ..domain.redaction import REDACTED, SHORTEST_SECRET, redact
 from ..domain.tracker_error import NotPermitted, NotThere, RateLimited, TrackerError, Unanswered
-from .github_answers import comment, issue, pull_request, timeline_event
+from .github_answers import comment, git_commit, head_sha, issue, pull_request, sha, timeline_event
 
 _Read = TypeVar("_Read")
 
@@ -224,22 +224,22 @@ class GitHubTracker:
                 what, None, "", f"The hub only ever writes to branches of its own, under {BRANCH_PREFIX}"
             )
         git = f"{self._repo(repo)}/git"
-        base_tree = self._read(what, f"{git}/commits/{base_sha}", key="tree")["sha"]
+        base_tree, _ = _understood(what, git_commit, self._read(what, f"{git}/commits/{base_sha}"))
         entries = [self._entry(what, git, change) for change in changes]
-        tree = self._write(what, "POST", f"{git}/trees", {"base_tree": base_tree, "tree": entries})["sha"]
+        new_tree = {"base_tree": base_tree, "tree": entries}
+        tree = _understood(what, sha, self._write(what, "POST", f"{git}/trees", new_tree))
         head = self._head(repo, branch)
         if head is not None:
-            there = self._read(what, f"{git}/commits/{head}")
-            if there["tree"]["sha"] == tree and [one["sha"] for one in there["parents"]] == [base_sha]:
+            if _understood(what, git_commit, self._read(what, f"{git}/commits/{head}")) == (tree, (base_sha,)):
                 return head
             self._refuse_foreign_commits(what, repo, base_sha, branch)
         new = {"message": message, "tree": tree, "parents": [base_sha]}
-        sha = str(self._write(what, "POST", f"{git}/commits", new)["sha"])
+        made = _understood(what, sha, self._write(what, "POST", f"{git}/commits", new))
         if head is None:
-            self._write(what, "POST", f"{git}/refs", {"ref": f"refs/heads/{branch}", "sha": sha})
+            self._write(what, "POST", f"{git}/refs", {"ref": f"refs/heads/{branch}", "sha": made})
         else:
-            self._write(what, "PATCH", f"{git}/refs/heads/{quote(branch)}", {"sha": sha, "force": True})
-        return sha
+            self._write(what, "PATCH", f"{git}/refs/heads/{quote(branch)}", {"sha": made, "force": True})
+        return made
 
     def pull_request_for_branch(self, repo: RepoRef, branch: str) -> PullRequest | None:
         """The newest pull request with this head branch, in any state."""
@@ -279,17 +279,18 @@ class GitHubTracker:
 
     # git data
     def _head(self, repo: RepoRef, branch: str) -> str | None:
+        what = f"read branch {branch} of {repo}"
         try:
-            ref = self._read(f"read branch {branch} of {repo}", f"{self._repo(repo)}/git/ref/heads/{quote(branch)}")
+            ref = self._read(what, f"{self._repo(repo)}/git/ref/heads/{quote(branch)}")
         except NotThere:
             return None
-        return str(ref["object"]["sha"])
+        return _understood(what, head_sha, ref)
 
     def _entry(self, what: str, git: str, change: FileChange) -> dict[str, Any]:
         entry: dict[str, Any] = {"path": change.path, "mode": "100644", "type": "blob", "sha": None}
         if change.content is not None:
             blob = {"content": change.content, "encoding": "utf-8"}
-            entry["sha"] = self._write(what, "POST", f"{git}/blobs", blob)["sha"]
+            entry["sha"] = _understood(what, sha, self._write(what, "POST", f"{git}/blobs", blob))
         return entry
 
     def _refuse_foreign_commits(self, what: str, repo: RepoRef, base_sha: str, branch: str) -> None:
@@ -355,6 +356,10 @@ class GitHubTracker:
             raise Unanswered(what, None, type(lost).__name__, next_step) from lost
         except ValueError as broken:
             raise Unanswered(what, None, "the answer was cut short or is no JSON", next_step) from broken
+        except (RuntimeError, AssertionError) as elsewhere:
+            # PyGithub's way to refuse an address on another host than base_url's.
+            said = f"it leads to another host: {elsewhere}"
+            raise TrackerError(what, None, said, f"Check base_url of {self._settings.host} in hub.yaml.") from elsewhere
         if status >= 400:
             raise self._refusal(what, verb, status, answered, answer)
         return status, answered, answer

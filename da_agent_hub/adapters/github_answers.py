@@ -75,6 +75,21 @@ def pull_request(answer: dict[str, Any], repo: RepoRef) -> PullRequest:
     )
 
 
+def sha(answer: dict[str, Any]) -> str:
+    """The name of a Git object that was made."""
+    return str(answer["sha"])
+
+
+def head_sha(answer: dict[str, Any]) -> str:
+    """The commit that a ref points to."""
+    return str(answer["object"]["sha"])
+
+
+def git_commit(answer: dict[str, Any]) -> tuple[str, tuple[str, ...]]:
+    """A commit's tree and parents."""
+    return str(answer["tree"]["sha"]), tuple(str(one["sha"]) for one in answer["parents"])
+
+
 def _login(user: dict[str, Any] | None) -> str:
     return str((user or {}).get("login") or _GHOST)
 

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TypeVar
 
@@ -28,9 +27,9 @@ from .record_engine import (
     open_engine,
     writing,
 )
+from .stored_lineage import LineageNode, StoredLineage, unpacked
 
 __all__ = [
-    "LineageNode",
     "RecordStoreError",
     "SqlRecordStore",
     "StoreTooNewError",
@@ -41,19 +40,6 @@ __all__ = [
 
 T = TypeVar("T")
 LINEAGE_TYPES = frozenset({"model", "seed", "snapshot", "source"})
-
-
-@dataclass(frozen=True)
-class LineageNode:
-    """What the Dagster lineage shows of one dbt node: ``depends_on`` holds unique ids; ``description`` is capped."""
-
-    unique_id: str
-    name: str
-    resource_type: str
-    depends_on: tuple[str, ...] = ()
-    group: str | None = None
-    description: str = ""
-    asset_key: tuple[str, ...] = ()
 
 
 def open_record_store(url: str) -> SqlRecordStore:
@@ -140,11 +126,11 @@ class SqlRecordStore:
         payload = self._one(query)
         return None if payload is None else _unpack(payload, ProjectGraph)
 
-    def lineage(self, max_nodes: int) -> Mapping[str, Callable[[], Sequence[LineageNode]]]:
+    def lineage(self, max_nodes: int) -> StoredLineage:
         """Each project's newest lineage, where it has at most so many nodes; decoded when called, and may then raise."""
         shown = tables.dbt_lineage.c
         rows = self._rows(select(shown.project, shown.payload).where(shown.nodes <= max_nodes))
-        return {project: _decoder(payload) for project, payload in rows}
+        return {project: unpacked(payload) for project, payload in rows}
 
     # error records
     def save_records(self, project: str, records: Sequence[ErrorRecord]) -> None:
@@ -484,10 +470,6 @@ def _pack(value: Any) -> bytes:
 
 def _unpack(payload: bytes, shape: type[T]) -> T:
     return msgspec.json.decode(zlib.decompress(payload), type=shape)
-
-
-def _decoder(payload: bytes) -> Callable[[], Sequence[LineageNode]]:
-    return lambda: msgspec.json.decode(zlib.decompress(payload), type=list[LineageNode])
 
 
 def _lineage_node(node: GraphNode) -> LineageNode:

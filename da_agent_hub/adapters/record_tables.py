@@ -43,9 +43,8 @@ class UtcTime(TypeDecorator[datetime]):
         """Aware UTC again."""
         if value is None:
             return None
-        return (
-            value.replace(tzinfo=timezone.utc) if dialect.name == "sqlite" else value.astimezone(timezone.utc)  # type: ignore[no-any-return]
-        )
+        moment: datetime = value.replace(tzinfo=timezone.utc) if dialect.name == "sqlite" else value
+        return moment.astimezone(timezone.utc)
 
 
 metadata = MetaData()

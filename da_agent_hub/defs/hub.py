@@ -7,13 +7,15 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime, timezone
 from functools import cached_property
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
-from ..adapters.record_store import SqlRecordStore, open_record_store
 from ..config.settings import DbtCloudSource, GitHubSettings, HubSettings, ProjectSettings
 from ..domain.issue import RepoRef
 from ..domain.redaction import redact
 from ..ports import DbtRunSource, Investigator, IssueTracker, Workbench
+
+if TYPE_CHECKING:
+    from ..adapters.record_store import SqlRecordStore
 
 T = TypeVar("T")
 
@@ -51,6 +53,8 @@ class Hub:
     @cached_property
     def store(self) -> SqlRecordStore:
         """The hub's memory."""
+        from ..adapters.record_store import open_record_store
+
         return open_record_store(self.settings.state.url.get_secret_value())
 
     def project(self, name: str) -> ProjectSettings | None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import dagster as dg
 
-from ..adapters.record_store import LineageNode
+from ..adapters.stored_lineage import LineageNode, read_lineage
 from ..config.settings import HubSettings, ProjectSettings
 from .hub import Hub
 
@@ -32,7 +32,7 @@ def load_lineage(hub: Hub, settings: HubSettings) -> dict[str, Lineage]:
     if not most or not settings.projects:
         return {}
     try:
-        stored = hub.store.lineage(most)
+        stored = read_lineage(settings.state.url.get_secret_value(), most)
     except Exception as error:
         logger.warning("the dbt models are left out of the lineage: %s", hub.redact(str(error)))
         return {}

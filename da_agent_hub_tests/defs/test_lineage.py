@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import text
 
 from da_agent_hub.adapters.record_engine import create_bare_engine
-from da_agent_hub.adapters.record_store import LineageNode
+from da_agent_hub.adapters.stored_lineage import LineageNode
 from da_agent_hub.defs.lineage import project_lineage
 
 from .hub_world import NOW, World, graph, project
