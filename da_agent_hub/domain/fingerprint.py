@@ -6,6 +6,7 @@ import hashlib
 import re
 
 from .classification import OUTAGES, Classification, found_rows
+from .dbt import GraphNode
 from .failure import Failure, FailureKind
 
 # What stays the same over runs is the node and the class: the words of these messages change with the weather.
@@ -52,7 +53,7 @@ def signature(message: str) -> str:
     return text.strip().lower()[:300]
 
 
-def fingerprint(failure: Failure, classification: Classification) -> str:
+def fingerprint(failure: Failure, classification: Classification, node: GraphNode | None = None) -> str:
     """Sixteen hexadecimal digits that name the cause of a failure within its project and environment."""
     error_class = classification.error_class
     identity: tuple[str, ...]
@@ -63,11 +64,19 @@ def fingerprint(failure: Failure, classification: Classification) -> str:
         identity = ("step", where, error_class, _message_part(failure, classification))
     elif failure.kind in (FailureKind.TEST, FailureKind.UNIT_TEST) and found_rows(failure):
         # Not the class: it follows from the manifest, and must not move when the test later leaves it.
-        identity = ("rows", failure.unique_id)
+        identity = ("rows", _lasting_name(node) or failure.unique_id)
     else:
         identity = ("node", failure.unique_id, error_class, _message_part(failure, classification))
     text = "\n".join((failure.project, failure.environment, *identity))
     return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _lasting_name(node: GraphNode | None) -> str | None:
+    """dbt puts the accepted values into a test's unique id: allowing one more makes no other test of it."""
+    test = node.test if node else None
+    if test is None or test.name != "accepted_values" or not test.attached_node or not test.column:
+        return None
+    return f"{test.name} {test.attached_node} {test.column}"
 
 
 def _message_part(failure: Failure, classification: Classification) -> str:

@@ -17,6 +17,7 @@ from .priority import Impact, Rule, priority_of
 from .recovery import Episode, Observation, Position, episodes, flaky_evidence
 from .run_failures import failures_of
 
+_ANY_STEP = "*"
 _LINEAGE = frozenset({"model", "seed", "snapshot"})
 
 
@@ -115,7 +116,7 @@ class _Fold:
         for failure in failures_of(run, self._graph, warnings=selection.warnings):
             node = self._node(failure.unique_id)
             classification = classify(failure, node)
-            one = Judged(failure, classification, fingerprint(failure, classification), node)
+            one = Judged(failure, classification, fingerprint(failure, classification, node), node)
             if failure.unique_id is None or selection.wants(*self._names_and_tags(one)):
                 found.append(one)
         return found
@@ -135,6 +136,8 @@ class _Fold:
             position = (run.finished_at, run.run_id, step.index)
             if step.results or step.status == "success":
                 self._parsed[(run.environment, run.job_id, step.name)].append((position, sighting))
+            if step.results:
+                self._parsed[(run.environment, run.job_id, _ANY_STEP)].append((position, sighting))
             for result in step.results:
                 if result.unique_id not in watched or (step.index, result.unique_id) in failed_in:
                     continue
@@ -164,8 +167,11 @@ class _Fold:
         }
         for job_id, step in sorted(cause.steps):
             goods |= dict(self._parsed[(environment, job_id, step)])
-        if cause.judged.classification.error_class in OUTAGES:
-            # Part of a run got through: the outage was not over.
+            if cause.judged.failure.kind is FailureKind.COMPILE:
+                # Whichever step ran a node has parsed the project; the job's steps may have been changed with the fix.
+                goods |= dict(self._parsed[(environment, job_id, _ANY_STEP)])
+        if cause.steps or cause.judged.classification.error_class in OUTAGES:
+            # Part of a run got through: the cause was not gone.
             bad_runs = {one.position[1] for one in cause.bad}
             goods = {seen: sighting for seen, sighting in goods.items() if seen[1] not in bad_runs}
         goods |= self._after_removal(cause)

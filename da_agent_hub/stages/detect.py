@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from ..config import ProjectSettings
-from ..domain.dbt import DbtRun, Outcome
+from ..domain.dbt import DbtRun
 from ..domain.window import Window
 from ..ports import DbtRunSource, RecordStore
 
@@ -46,7 +46,8 @@ def detect(project: ProjectSettings, source: DbtRunSource, store: RecordStore, w
     """
     listed = source.finished_runs(project.name, window.start, window.end)
     known = store.known_run_ids(project.name, window.start)
-    incomplete = {run.run_id for run in store.runs(project.name, window.start, window.end) if run.unread}
+    kept = store.runs(project.name, window.start, window.end)
+    incomplete = {run.run_id for run in kept if run.unread}
     wanted = [one for one in listed if one.run_id not in known or one.run_id in incomplete]
     read: list[DbtRun] = []
     unread: list[str] = []
@@ -61,7 +62,7 @@ def detect(project: ProjectSettings, source: DbtRunSource, store: RecordStore, w
             store.remember_run(run)
             read.append(run)
             unread += [f"Run {run.run_id} of {run.job_name}: {sentence}" for sentence in run.unread]
-    graphs = _read_graphs(project.name, source, store, read, unread, known_before=bool(known))
+    graphs = _read_graphs(project.name, source, store, read, unread, kept=kept)
     return Detection(
         project=project.name,
         window=window,
@@ -80,15 +81,13 @@ def _read_graphs(
     read: Sequence[DbtRun],
     unread: list[str],
     *,
-    known_before: bool,
+    kept: Sequence[DbtRun],
 ) -> int:
-    """Keep the lineage of each commit that failed, and of the newest run where the window has none yet."""
-    by_commit = {run.git_sha or run.run_id: run for run in read if _failed(run)}
-    wanted = {run.run_id: run for run in by_commit.values()}
-    if read and (not known_before or store.latest_graph(project) is None):
-        wanted[read[-1].run_id] = read[-1]
-    kept = 0
-    for run in sorted(wanted.values(), key=lambda one: one.finished_at):
+    """Keep the lineage of each commit that is new in the window, so once a day at least."""
+    known = {run.git_sha for run in kept} if store.latest_graph(project) else set()
+    by_commit = {run.git_sha or run.run_id: run for run in read if run.git_sha is None or run.git_sha not in known}
+    found = 0
+    for run in sorted(by_commit.values(), key=lambda one: one.finished_at):
         try:
             graph = source.read_graph(project, run.run_id)
         except Exception as error:  # records without lineage are poorer, not wrong
@@ -96,9 +95,5 @@ def _read_graphs(
             continue
         if graph is not None:
             store.save_graph(project, run.run_id, run.finished_at, graph)
-            kept += 1
-    return kept
-
-
-def _failed(run: DbtRun) -> bool:
-    return run.status != "success" or any(result.outcome is Outcome.BAD for _, result in run.results())
+            found += 1
+    return found

@@ -203,7 +203,7 @@ def test_a_compile_error_without_artifacts_is_one_record_and_recovers_when_the_s
     assert record.last_good.run_id == "1000"
     other_job = run(2, {ORDERS: "success"}, job="8", sha="c" * 40)
     assert only(build_records([broken, other_job], SHOP)).state is RecordState.OPEN
-    fixed = run(3, {UNIQUE_STG: "fail"}, sha="c" * 40)
+    fixed = run(3, {UNIQUE_STG: "fail"}, sha="c" * 40, step="Invoke dbt with `dbt build --fail-fast`")
     records = build_records([broken, fixed], SHOP)
     assert {one.node: one.state for one in records} == {None: RecordState.RECOVERED, UNIQUE_STG: RecordState.OPEN}
 
@@ -217,6 +217,14 @@ def test_a_test_whose_arguments_changed_counts_for_the_one_it_replaced() -> None
     assert after.fingerprint == before.fingerprint
     assert after.error_class == "unexpected_values"
     assert after.state is RecordState.RECOVERED
+
+
+def test_a_test_that_allows_one_more_value_and_still_fails_stays_one_record() -> None:
+    renamed = replace(SHOP.nodes[ACCEPTED_STG], unique_id=ACCEPTED_STG[:-2] + "b2")
+    after = lineage(*(renamed if one.unique_id == ACCEPTED_STG else one for one in SHOP.nodes.values()))
+    runs = [run(0, {ACCEPTED_STG: "fail"}, sha=OLD), run(1, {renamed.unique_id: "fail"}, sha=NEW)]
+    record = only(build_records(runs, after, former={ACCEPTED_STG: SHOP.nodes[ACCEPTED_STG]}))
+    assert (record.occurrences, record.node, record.state) == (2, renamed.unique_id, RecordState.OPEN)
 
 
 def test_a_node_that_left_the_project_recovers_with_the_next_successful_run_of_its_job() -> None:
@@ -256,7 +264,8 @@ _MESSAGES = (
     "Database Error in model x (models/x.sql)\n  deadlock detected",
 )
 _TESTED = st.dictionaries(
-    st.sampled_from([UNIQUE_STG, UNIQUE_ORDERS, NULL_STG, SINGULAR]), st.sampled_from(["pass", "fail", "skipped", "warn"])
+    st.sampled_from([UNIQUE_STG, UNIQUE_ORDERS, NULL_STG, SINGULAR]),
+    st.sampled_from(["pass", "fail", "skipped", "warn"]),
 )
 _BUILT = st.dictionaries(st.sampled_from([STG_ORDERS, STG_ITEMS, ORDERS]), st.sampled_from(["", *_MESSAGES]))
 _RUNS = st.lists(st.tuples(_TESTED, _BUILT, st.sampled_from([OLD, NEW])), max_size=10)
@@ -279,9 +288,7 @@ def told_runs(story: _Story) -> list[DbtRun]:
 
 @settings(max_examples=100, deadline=None)
 @given(_RUNS, st.randoms(use_true_random=False))
-def test_records_do_not_depend_on_the_order_or_number_of_readings(
-    story: _Story, shuffled: random.Random
-) -> None:
+def test_records_do_not_depend_on_the_order_or_number_of_readings(story: _Story, shuffled: random.Random) -> None:
     runs = told_runs(story)
     again = [*runs, *runs[: len(runs) // 2]]
     shuffled.shuffle(again)

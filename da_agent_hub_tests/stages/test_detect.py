@@ -88,6 +88,15 @@ def test_a_test_that_was_renamed_by_its_fix_recovers_through_the_lineage_kept_of
     assert [(one.error_class, one.state) for one in after] == [("unexpected_values", RecordState.RECOVERED)]
 
 
+def test_a_commit_that_is_new_in_the_window_brings_its_lineage(store: RecordStore) -> None:
+    detect(PROJECT, FakeDbtSource(runs=[BAD], graph=SHOP), store, DAY)
+    smaller = lineage(SHOP.nodes["model.shop.stg_orders"])
+    assert detect(PROJECT, FakeDbtSource(runs=[BAD, GOOD], graph=smaller), store, DAY).graphs == 1
+    assert store.latest_graph("shop") == smaller
+    same_commit = replace(GOOD, run_id="2000", finished_at=GOOD.finished_at + timedelta(minutes=5))
+    assert detect(PROJECT, FakeDbtSource(runs=[same_commit], graph=SHOP), store, DAY).graphs == 0
+
+
 def test_a_project_without_runs_has_no_records(store: RecordStore) -> None:
     assert record_errors(PROJECT, store) == ()
     assert records_as_of(PROJECT, store, START) == ()
