@@ -41,7 +41,7 @@ def try_patch(scenario: Scenario, incident: Incident, site: Site, diff: str, fol
     if applied.returncode:
         return Trial((*faults, f"does not apply: {applied.stderr.strip()[:300]}"), paths)
     home = folder / site.directory
-    build = run_dbt(home, ("build",))
+    build = run_dbt(home, "build")
     if build.bad is None:
         return Trial((*faults, f"dbt does not run: {build.log[-600:]}"), paths)
     others = {name for other in scenario.incidents if other is not incident for name in other.failing}
