@@ -186,7 +186,7 @@ class _Fold:
         return goods + (self._goods[(environment, successor)] if successor else [])
 
     def _after_removal(self, cause: _Cause) -> dict[Position, Sighting]:
-        """A node that left the project cannot run any more: a successful run of its job on other code speaks for it."""
+        """A node that left the project cannot run any more: a later run of its job on other code speaks for it."""
         if self._graph is None or not self._graph.nodes or not cause.nodes:
             return {}
         if any(one in self._graph.nodes or self._successor(one) for one in cause.nodes):
@@ -196,7 +196,7 @@ class _Fold:
         return {
             position: sighting
             for job_id in jobs
-            for position, sighting in self._parsed[(cause.judged.failure.environment, job_id, "")]
+            for position, sighting in self._parsed[(cause.judged.failure.environment, job_id, _ANY_STEP)]
             if position > last.position and sighting.git_sha and sighting.git_sha != last.sighting.git_sha
         }
 

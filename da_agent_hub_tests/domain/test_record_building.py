@@ -227,7 +227,7 @@ def test_a_test_that_allows_one_more_value_and_still_fails_stays_one_record() ->
     assert (record.occurrences, record.node, record.state) == (2, renamed.unique_id, RecordState.OPEN)
 
 
-def test_a_node_that_left_the_project_recovers_with_the_next_successful_run_of_its_job() -> None:
+def test_a_node_that_left_the_project_recovers_with_the_next_run_of_its_job_on_other_code() -> None:
     left = lineage(*(one for one in SHOP.nodes.values() if one.unique_id != SINGULAR))
     runs = [run(0, {SINGULAR: "fail"}, sha=OLD), run(1, {ORDERS: "success"}, sha=NEW)]
     assert only(build_records(runs, left, former={SINGULAR: SHOP.nodes[SINGULAR]})).state is RecordState.RECOVERED
