@@ -7,11 +7,14 @@ import hashlib
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -35,17 +38,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--json", type=Path, metavar="FILE", help="write grades and raw answers here, and a table beside it"
     )
     parser.add_argument("--keep", type=Path, metavar="FOLDER", help="keep every scenario's folder, home and logs here")
+    parser.add_argument("--jobs", type=int, default=1, metavar="N", help="scenarios at a time (default: 1)")
     options = parser.parse_args(arguments)
     chosen = [scenario for name, scenario in SCENARIOS.items() if _wanted(name, options.names)]
     if not chosen:
         parser.error(f"no scenario is named like that: there are {', '.join(SCENARIOS)}")
-    with tempfile.TemporaryDirectory(prefix="grade-") as scratch:
-        folder = options.keep or Path(scratch)
+    with ExitStack() as stack:
+        folder = options.keep or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="grade-")))
         folder.mkdir(parents=True, exist_ok=True)
         grades, answers = [], {}
-        for scenario in chosen:
-            grade, answers[scenario.name] = grade_scenario(scenario, folder / scenario.name)
+        workers = stack.enter_context(ThreadPoolExecutor(options.jobs))
+        for grade, answer in workers.map(lambda one: grade_scenario(one, folder / one.name), chosen):
             grades.append(grade)
+            answers[grade.scenario] = answer
             click.echo("\n".join(_lines(grade)))
             if options.json:
                 _write(options.json, grades, answers)
@@ -81,6 +86,7 @@ def grade_scenario(scenario: Scenario, folder: Path) -> tuple[Grade, Any]:
 def _ask_the_hub(project: Path, folder: Path) -> tuple[Any, list[str]]:
     home, out = folder / "home", folder / "answer.json"
     command = [sys.executable, "-m", "da_agent_hub.cli", "try", project, "--home", home, "--json", out]
+    command += ["--port", str(_free_port())]  # several may start at once
     troubles = []
     with (folder / "try.log").open("wb") as log:
         hub = subprocess.Popen(
@@ -100,6 +106,12 @@ def _ask_the_hub(project: Path, folder: Path) -> tuple[Any, list[str]]:
         return json.loads(out.read_text()), troubles
     except (OSError, ValueError) as error:
         return {}, [*troubles, f"no answer: {error}"]
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 def _end_of(log: Path) -> str:
