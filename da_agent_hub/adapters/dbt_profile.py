@@ -138,7 +138,8 @@ def _private_duckdb(
         # The stem is the catalog's name, by which views inside the file call their relations: it must not change.
         named = original.name if original else "memory.duckdb" if rendered == ":memory:" else Path(rendered).name
         copies.append(DatabaseCopy(original, private / "warehouse" / place / named))
-        return str(copies[-1].private)
+        # Relative to the directory that dbt runs in: the same text in each workbench lets dbt reuse what it parsed before.
+        return copies[-1].private.relative_to(private).as_posix()
 
     output["path"] = private_path(str(output.get("path") or ":memory:"), copy_database, "main")
     attached = []

@@ -7,7 +7,7 @@ import shutil
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -65,6 +65,8 @@ class GitWorkbench:
             self._process = DbtProcess(private, environment)
             self._graphs: dict[str, ProjectGraph | None] = {}
             self._connected = False
+            self._parsed = checkouts / "parsed" / f"{mirror.path.stem}.msgpack"
+            self._remember_parsing()
             self._install_packages()
         except BaseException:
             self._private.remove()
@@ -186,7 +188,23 @@ class GitWorkbench:
     def close(self) -> None:
         """Remove the checkout and end its processes."""
         self._process.end()
+        self._keep_parsing()
         self._private.remove()
+
+    def _remember_parsing(self) -> None:
+        # What dbt parsed for an earlier workbench; it checks itself, file by file, what of that still holds.
+        if self._parsed.exists():
+            target = self._private.path / "target"
+            target.mkdir()
+            with suppress(OSError):
+                shutil.copyfile(self._parsed, target / "partial_parse.msgpack")
+
+    def _keep_parsing(self) -> None:
+        written = self._private.path / "target" / "partial_parse.msgpack"
+        if written.exists():
+            self._parsed.parent.mkdir(exist_ok=True)
+            with suppress(OSError):
+                written.replace(self._parsed)
 
     def _dbt_root(self) -> Path:
         return self.root / self.dbt_directory if self.dbt_directory != "." else self.root

@@ -3,7 +3,11 @@
 # ruff: noqa: S608 - every query passes the workbench, which lets one SELECT through and nothing else
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
+from difflib import get_close_matches
+
+from sqlglot import exp
 
 from ..domain.dbt import GraphNode
 from ..domain.investigation import Candidate, FileChange, Investigation
@@ -13,8 +17,8 @@ from .code_cause import Culprit, Revert, bisect, describe, describe_hunks, relev
 from .duplicate_keys import joined_keys
 from .experiment import PASSES, Experiment, Trial
 from .masked_sql import MaskedSql
-from .renamed_column import reads
-from .warehouse import columns_of, compiled_sql, count, duplicate_keys, first_number, quoted
+from .renamed_column import missing_column, reads
+from .warehouse import columns_of, compiled_sql, duplicate_keys, first_number, quoted
 
 
 def investigate_code(
@@ -76,10 +80,11 @@ def investigate_code(
             bisect_id,
         )
     _propose_join(case, node, commit, experiment, (bisect_id, diff_id))
+    _propose_meant_column(case, commit, experiment, reproduced, (bisect_id, diff_id))
     back = smallest_revert(case, commit, build)
     lost = ""
     if back is not None:
-        lost = _propose_revert(case, node, culprit, back, (bisect_id, diff_id), experiment)
+        lost = _propose_revert(case, node, culprit, back, (bisect_id, diff_id))
     root = _root(case, commit, node)
     what = f"{root.name}" if root is not None else node.name
     return case.conclude(
@@ -97,7 +102,8 @@ def investigate_code(
 def _next_step(case: CaseFile, commit: Commit, lost: str) -> str:
     if not case.candidates:
         return f"Ask {commit.author} to mend {commit.sha[:10]}."
-    return f"Review: {case.candidates[0].summary}." + (f" {lost}" if lost else "")
+    first = case.candidates[0]
+    return f"Review: {first.summary}." + (f" {lost}" if lost and first.strategy.startswith("revert") else "")
 
 
 def _root(case: CaseFile, commit: Commit, node: GraphNode) -> GraphNode | None:
@@ -119,20 +125,12 @@ def _propose_revert(
     culprit: Culprit,
     back: Revert,
     evidence_ids: tuple[str, ...],
-    experiment: Experiment,
 ) -> str:
     """Propose it; returns what is lost by it, as a sentence, or an empty text."""
     model = _model_of(case, node)
-    relation = model.relation_name if model else None
-    experiment.at(case.head, back.changes)
-    after = {one.name for one in columns_of(case, relation)} if relation else set()
-    rows_after = count(case, relation) if relation else None
-    experiment.at(culprit.before_sha)
-    rows_before = count(case, relation) if relation else None
-    experiment.at(case.head)
-    now = {one.name for one in columns_of(case, relation)} if relation else set()
-    gone = sorted(now - after) if after else []
+    gone = _columns_lost(case, back)
     lost = f"It takes back {', '.join(gone)}, which that commit brought." if gone else ""
+    rows_after, rows_before = back.trial.rows, culprit.before.rows
     tried = case.add(
         f"Tried: take {describe_hunks(back.hunks) if back.hunks else 'the files'} of {culprit.commit.sha[:10]} back",
         back.trial.command,
@@ -152,6 +150,59 @@ def _propose_revert(
         )
     )
     return lost
+
+
+def _propose_meant_column(
+    case: CaseFile, commit: Commit, experiment: Experiment, reproduced: Trial, evidence_ids: tuple[str, ...]
+) -> None:
+    """Where the commit brought a column name that no parent has, read the nearest one that there is."""
+    missing, node = missing_column(reproduced.message), experiment.node
+    path = case.path_of(node)
+    if missing is None or node.test is not None or path is None or path not in commit.paths:
+        return
+    raw, before = case.bench.read_at(case.head, path), case.bench.read_at(f"{commit.sha}^", path) or ""
+    if raw is None or re.search(rf"\b{re.escape(missing)}\b", before, re.I):
+        return  # the name was right until the commit: it is not a slip of the pen
+    experiment.at(case.head)
+    for parent in filter(None, map(case.graph.get, node.depends_on)):
+        held = [one.name for one in columns_of(case, parent.relation_name)] if parent.relation_name else []
+        for meant in get_close_matches(missing, held, n=2, cutoff=0.75):
+            text = MaskedSql(raw, case.graph.adapter_type).with_column_read_as(reads(parent), missing, meant)
+            trial = experiment.at(case.head, (FileChange(path, text),)) if text is not None else None
+            if text is None or trial is None or trial.verdict != PASSES:
+                continue
+            tried = case.add(
+                f"Tried: {meant} in place of {missing}", trial.command, f"{node.name}: {trial.verdict}", "experiment"
+            )
+            case.claim(
+                f"{missing} was meant to be {meant}, the nearest column of {parent.name}.",
+                "likely",
+                *evidence_ids,
+                tried,
+            )
+            case.propose(
+                Candidate(
+                    strategy="mend the name",
+                    summary=f"Read {meant} in place of {missing} in {node.name}",
+                    rationale=f"{parent.name} has no column {missing}, but {meant}; the rest of commit {describe(commit)} stays.",
+                    changes=(FileChange(path, text),),
+                    risk="low",
+                    evidence_ids=(*evidence_ids, tried),
+                )
+            )
+            return
+
+
+def _columns_lost(case: CaseFile, back: Revert) -> list[str]:
+    """Output columns of the changed models that the newest commit has and the way back has not."""
+    gone: list[str] = []
+    for change in back.changes:
+        now = case.bench.read_at(case.head, change.path) if change.path.endswith(".sql") else None
+        if now is None:
+            continue
+        outputs = [MaskedSql(text, case.graph.adapter_type).outputs() for text in (now, change.content or "")]
+        gone += [name for name in outputs[0] if name not in outputs[1]]
+    return gone
 
 
 def _propose_join(
@@ -221,8 +272,6 @@ def _columns_read(
         select = place.parent_select
         if select is None or select.is_star:
             return None
-        from sqlglot import exp
-
         used = {one.name for one in select.find_all(exp.Column) if one.table.lower() == alias}
         loose = {one.name.lower() for one in select.find_all(exp.Column) if not one.table}
         if loose & {name.lower() for name in held}:

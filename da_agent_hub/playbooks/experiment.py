@@ -10,6 +10,7 @@ from ..domain.dbt import GraphNode, ProjectGraph
 from ..domain.investigation import FileChange
 from ..ports import DbtResult
 from .case_file import CaseFile
+from .warehouse import count
 
 PASSES, FAILS, ABSENT, BLOCKED, UNPARSED = "passes", "fails", "absent", "blocked", "does not parse"
 _GOOD = {"success", "pass"}
@@ -21,7 +22,8 @@ class Trial:
     """One build of the failing node.
 
     ``verdict`` is ``passes``, ``fails``, ``absent`` (the node is not there), ``blocked`` (something upstream of it
-    failed: ``blocker``) or ``does not parse``. ``command`` and ``message`` are dbt's; ``rows`` the model's row count.
+    failed: ``blocker``) or ``does not parse``. ``command`` and ``message`` are dbt's; ``rows`` counts the model's rows
+    where it passes.
     """
 
     verdict: str
@@ -30,6 +32,7 @@ class Trial:
     result: DbtResult
     blocker: str | None = None
     node: str | None = None
+    rows: int | None = None
 
 
 @dataclass(frozen=True)
@@ -62,12 +65,19 @@ class Experiment:
             bench.apply(changes)
         bench.reset_warehouse()
         trial = self._build(self.node)
+        if trial.verdict == PASSES:
+            trial = replace(trial, rows=self._rows())
         if trial.verdict == ABSENT and self.node.test is not None:
             # Generic tests carry their arguments in their name: the same assertion may have been called otherwise.
             twin = same_test(bench.graph(), self.node)
             if twin is not None and twin.unique_id != self.node.unique_id:
                 trial = self._build(twin)
         return trial
+
+    def _rows(self) -> int | None:
+        graph = self.case.graph
+        model = graph.get(self.node.test.attached_node) if self.node.test is not None else self.node
+        return count(self.case, model.relation_name) if model is not None and model.relation_name else None
 
     def _build(self, node: GraphNode) -> Trial:
         arguments = ["build", "--select", f"+{selector(node)}", "--indirect-selection", "empty"]

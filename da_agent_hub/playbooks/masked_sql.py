@@ -74,6 +74,14 @@ class MaskedSql:
             if call is not None and is_wanted(call):
                 yield table, call
 
+    def outputs(self) -> tuple[str, ...]:
+        """The names of the columns that the model yields, as far as they stand in it; none for ``select *``."""
+        if not isinstance(self.tree, exp.Query):
+            return ()
+        return tuple(
+            name.lower() for name in self.tree.named_selects if name and name != "*" and name not in self.calls
+        )
+
     # edits: each returns the whole new text, or None where it cannot be made
     def with_column_read_as(self, is_wanted: Callable[[Call], bool], old: str, new: str) -> str | None:
         """Read ``new`` where ``old`` was read from the wanted relation, under the name that it had before.
@@ -103,14 +111,10 @@ class MaskedSql:
                 if span is None:
                     return None
                 bare = column.parent is select and column.arg_key == "expressions"
-                if (
-                    not bare
-                    and column.find_ancestor(exp.Group, exp.Order)
-                    and column.find_ancestor(exp.Select) is select
-                ):
-                    # GROUP BY and ORDER BY may mean the output's name, which stays: only qualified ones mean the input's.
-                    if not qualifier and _is_output(select, old):
-                        continue
+                ordering = not bare and column.find_ancestor(exp.Group, exp.Order) is not None
+                # GROUP BY and ORDER BY may mean the output's name, which stays: only qualified ones mean the input's.
+                if ordering and not qualifier and _is_output(select, old):
+                    continue
                 edits.append((*span, f"{fresh} as {self.raw[span[0] : span[1]]}" if bare else fresh))
         return _edited(self.raw, edits)
 

@@ -26,6 +26,7 @@ _MISSING = (
     re.compile(r"with name `(?:[^`]+`\.`)?([^`]+)` cannot be resolved", re.I),
 )
 SURE_BY_NAME, SURE_BY_VALUES = 0.62, 0.8
+MOST_RENAMES = 6
 
 
 def missing_column(message: str) -> str | None:
@@ -73,7 +74,7 @@ def investigate_missing_column(
     columns_id = case.add(
         f"Columns that {parent.name} has now", f"select * from {parent.relation_name} limit 0", shown, "columns"
     )
-    error_id = next((one.evidence_id for one in case.evidence if one.kind == "message"), columns_id)
+    error_id = next((one.evidence_id for one in reversed(case.evidence) if one.kind == "message"), columns_id)
     case.claim(f"{parent.name} has no column {missing}, which {reader.name} reads.", "confirmed", error_id, columns_id)
     owner = case.owner_of(parent)
     ranked = _successors(case, reader, parent, missing, present)
@@ -237,36 +238,60 @@ def _propose(
     raw = case.bench.read_at(case.head, path) if path else None
     if path is None or raw is None:
         return
-    sql = MaskedSql(raw, case.graph.adapter_type)
-    texts = [
-        sql.with_column_read_as(reads(parent), missing, fresh),
-        sql.with_column_added(reads(parent), missing, fresh),
-    ]
-    for text in texts:
-        if text is None or text == raw:
-            continue
-        change = FileChange(path, text)
-        trial = experiment.at(case.head, (change,))
-        if trial.verdict == PASSES:
-            tried = case.add(
-                f"Tried: read {fresh} as {missing} in {reader.name}",
-                trial.command,
-                f"{experiment.node.name}: {trial.verdict}",
-                "experiment",
+    renamed = {missing: fresh}
+    first = MaskedSql(raw, case.graph.adapter_type)
+    for text in (
+        first.with_column_read_as(reads(parent), missing, fresh),
+        first.with_column_added(reads(parent), missing, fresh),
+    ):
+        while text is not None and text != raw:
+            change = FileChange(path, text)
+            trial = experiment.at(case.head, (change,))
+            if trial.verdict == PASSES:
+                _propose_reading(case, reader, parent, renamed, raw, change, trial, experiment, evidence_ids)
+                return
+            # Several columns may have been renamed at once: each trial shows the next one.
+            another = missing_column(trial.message)
+            chosen = _another(case, reader, parent, another, renamed) if another else None
+            if another is None or chosen is None:
+                break
+            renamed[another] = chosen.column.name
+            text = MaskedSql(text, case.graph.adapter_type).with_column_read_as(
+                reads(parent), another, chosen.column.name
             )
-            lines = sum(a != b for a, b in zip(raw.splitlines(), text.splitlines(), strict=False))
-            case.propose(
-                Candidate(
-                    strategy="read the renamed column",
-                    summary=f"Read {fresh} as {missing} in {reader.name}",
-                    rationale=f"{parent.name} calls the column {fresh} now. {plural(lines, 'line')} of the model that reads it "
-                    f"change, the output keeps its name {missing}, so nothing downstream changes.",
-                    changes=(change,),
-                    risk="low",
-                    evidence_ids=(*evidence_ids, tried),
-                )
-            )
-            return
+
+
+def _another(
+    case: CaseFile, reader: GraphNode, parent: GraphNode, missing: str, renamed: dict[str, str]
+) -> Successor | None:
+    if missing in renamed or len(renamed) >= MOST_RENAMES:
+        return None
+    case.bench.reset_warehouse()
+    present = [one for one in columns_of(case, parent.relation_name or "") if one.name not in renamed.values()]
+    return _clear_winner(_successors(case, reader, parent, missing, present))
+
+
+def _propose_reading(
+    case: CaseFile, reader: GraphNode, parent: GraphNode, renamed: dict[str, str], raw: str, change: FileChange,
+    trial: Trial, experiment: Experiment, evidence_ids: tuple[str, ...],
+) -> None:  # fmt: skip
+    pairs = ", ".join(f"{fresh} as {old}" for old, fresh in renamed.items())
+    tried = case.add(
+        f"Tried: read {pairs} in {reader.name}", trial.command, f"{experiment.node.name}: {trial.verdict}", "experiment"
+    )
+    lines = sum(a != b for a, b in zip(raw.splitlines(), (change.content or "").splitlines(), strict=False))
+    case.propose(
+        Candidate(
+            strategy="read the renamed column",
+            summary=f"Read {pairs} in {reader.name}",
+            rationale=f"{parent.name} uses {'the new name' if len(renamed) == 1 else 'the new names'} now. {plural(lines, 'line')} of the "
+            f"model that reads it {'changes' if lines == 1 else 'change'}, the output keeps its "
+            f"{'name' if len(renamed) == 1 else 'names'}, so nothing downstream changes.",
+            changes=(change,),
+            risk="low",
+            evidence_ids=(*evidence_ids, tried),
+        )
+    )
 
 
 class reads:  # noqa: N801 - reads as a condition where it is used

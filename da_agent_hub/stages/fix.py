@@ -189,8 +189,8 @@ def _on_base(
     carried = []
     for change in changes:
         then, now = bench.read_at(meant_for, change.path), bench.read_at(base_sha, change.path)
-        text = change.content if then == now else taken_over(then, change.content, now)
-        if then != now and text is None:
+        text = change.content if now in (then, change.content) else taken_over(then, change.content, now)
+        if now not in (then, change.content) and text is None:
             return None
         carried.append(FileChange(change.path, text))
     return tuple(carried)
