@@ -333,7 +333,11 @@ class GitHubTracker:
         yield from self._following(what, headers)
 
     def _following(self, what: str, headers: Mapping[str, str]) -> Iterator[dict[str, Any]]:
+        seen: set[str] = set()
         while following := _next_page(headers):
+            if following in seen:
+                raise Unanswered(what, None, "its pages name each other as the next one", _READ_AGAIN)
+            seen.add(following)
             _, headers, page = self._ask(what, "GET", following)
             yield from _listed(what, page)
 
@@ -356,8 +360,8 @@ class GitHubTracker:
             raise Unanswered(what, None, type(lost).__name__, next_step) from lost
         except ValueError as broken:
             raise Unanswered(what, None, "the answer was cut short or is no JSON", next_step) from broken
-        except (RuntimeError, AssertionError) as elsewhere:
-            # PyGithub's way to refuse an address on another host than base_url's.
+        except RuntimeError as elsewhere:
+            # PyGithub's way to refuse a redirection to another host than base_url's.
             said = f"it leads to another host: {elsewhere}"
             raise TrackerError(what, None, said, f"Check base_url of {self._settings.host} in hub.yaml.") from elsewhere
         if status >= 400:

@@ -48,9 +48,12 @@ def find_known(
         ref = IssueRef.parse(key)
         if key not in issues and ref.repo == repo:
             try:
-                issues[key] = tracker.issue(ref)
+                issue = tracker.issue(ref)
             except NotThere:
                 continue
+            # GitHub answers for a transferred issue with the one it became.
+            if issue.ref == ref:
+                issues[key] = issue
     return known_issues(issues.values(), tracker.login(), linked)
 
 

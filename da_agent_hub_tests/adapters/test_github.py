@@ -224,3 +224,19 @@ def test_the_token_never_leaves_in_a_text(host: RawHost) -> None:
     host.tracker().add_comment(host.ref, "the log said ghp_secret, twice: ghp_secret")
 
     assert json.loads(host.bodies[-1]) == {"body": "the log said [redacted], twice: [redacted]"}
+
+
+def test_a_redirection_to_another_host_is_not_followed(host: RawHost) -> None:
+    host.will((301, b"", {"Location": "http://elsewhere.example/api/v3/x"}))
+
+    with pytest.raises(TrackerError, match=r"read the comments of .*another host.*Check base_url"):
+        host.tracker().comments(host.ref)
+
+    assert len(host.asked) == 1
+
+
+def test_pages_that_never_end_are_an_error(host: RawHost) -> None:
+    host.will((200, [COMMENT], {"Link": f'<http://{host.name}/api/v3/x?page=2>; rel="next"'}))
+
+    with pytest.raises(Unanswered, match="its pages name each other"):
+        host.tracker().comments(host.ref)
