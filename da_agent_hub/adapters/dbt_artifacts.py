@@ -128,6 +128,9 @@ class _Manifest(msgspec.Struct):
     macros: dict[str, msgspec.Raw] | None = None
 
 
+# A message may quote a whole statement, or rows of it; what tells the cause stands at its beginning.
+_LONGEST_MESSAGE = 20_000
+
 _Shape = TypeVar("_Shape", bound=msgspec.Struct)
 _DECODERS: dict[type[msgspec.Struct], msgspec.json.Decoder[Any]] = {
     shape: msgspec.json.Decoder(shape) for shape in (_Metadata, _Arguments, _Result, _Node)
@@ -257,7 +260,7 @@ def _node_result(result: _Result) -> NodeResult | None:
     found = NodeResult(
         unique_id=result.unique_id,
         status=result.status.lower(),
-        message=result.message or "",
+        message=(result.message or "")[:_LONGEST_MESSAGE],
         failures=int(result.failures) if result.failures is not None else None,
         relation_name=result.relation_name,
         seconds=result.execution_time,

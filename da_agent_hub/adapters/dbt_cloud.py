@@ -163,6 +163,9 @@ class DbtCloudRuns:
             invocations.append(found)
         seen.update(one.invocation_id for one in invocations if one.invocation_id)
         log = str(raw.get("logs") or raw.get("truncated_debug_logs") or raw.get("debug_logs") or "")
+        if status == "error" and not log and not invocations:
+            # The log arrives a little after the run has ended: said here, the run is read once more.
+            unread.append(f"Step {index} ({name}) failed and has left neither an artifact nor a log yet.")
         return DbtStep(
             index=index,
             name=name,

@@ -208,7 +208,8 @@ class _Fold:
         spec = former.test
         for child in self._graph.children.get(former.test.attached_node, ()):
             now = self._graph.nodes[child].test
-            if now and (now.name, now.attached_node, now.column) == (spec.name, spec.attached_node, spec.column):
+            same = now and (now.name, now.attached_node, now.column) == (spec.name, spec.attached_node, spec.column)
+            if same and child not in self._former:
                 return child
         return None
 

@@ -182,6 +182,17 @@ def test_results_left_over_from_an_earlier_step_or_run_are_not_believed(cloud: S
     assert (failure.kind, failure.step, failure.path) == (FailureKind.COMPILE, 2, "models/orders.sql")
 
 
+def test_a_failed_step_whose_log_has_not_arrived_yet_is_said_so_that_the_run_is_read_again(
+    cloud: ScriptedServer, tmp_path: Path
+) -> None:
+    run = cloud_run(1, status=20, steps=[step(1, "dbt build", status=20)])
+    serve(cloud, run, {})
+    found = runs_of(cloud, tmp_path).read_run("shop", "1")
+    assert found.unread == (
+        "Step 1 (Invoke dbt with `dbt build`) failed and has left neither an artifact nor a log yet.",
+    )
+
+
 def test_freshness_is_read_from_sources_json(cloud: ScriptedServer, tmp_path: Path) -> None:
     run = cloud_run(1, status=20, steps=[step(1, "dbt source freshness", status=20)])
     serve(
