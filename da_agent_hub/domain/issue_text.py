@@ -23,6 +23,7 @@ _MESSAGE_LIMIT = 4_000
 _SQL_LIMIT = 8_000
 _NAMES = 12
 
+# Those that people set are made as well, so that GitHub's menu offers them.
 LABELS: dict[str, tuple[str, str]] = {
     HUB_LABEL: ("b60205", "A dbt failure that DA Agent Hub keeps track of"),
     "category:transient_failure": ("c2e0c6", "Heals by itself: flaky, time-out, lock"),
@@ -34,6 +35,10 @@ LABELS: dict[str, tuple[str, str]] = {
     "priority:high": ("d93f0b", "Today"),
     "priority:medium": ("fbca04", "This week"),
     "priority:low": ("0e8a16", "When there is time"),
+    "claude:investigate": ("1d76db", "Asks the hub to look for the cause"),
+    "claude:fix": ("1d76db", "Asks the hub to fix it and to open a verified pull request"),
+    "claude:collaborate": ("1d76db", "Asks the hub to tell what is known"),
+    "false-positive": ("ededed", "A person said that there is nothing to fix: the hub stays silent"),
 }
 
 _CATEGORY_WORDS = {

@@ -20,6 +20,7 @@ from ..domain.command import Command, EventKind, InboxEvent, Intent
 from ..domain.command_parser import parse_command
 from ..domain.filing_plan import Note
 from ..domain.issue import Comment, Issue, IssueRef
+from ..domain.issue_text import LABELS
 from ..domain.tracker_error import NotPermitted, NotThere
 from ..ports import IssueTracker, RecordStore
 from .activity import Activity, body_hash, read_activity
@@ -107,7 +108,7 @@ def answer(event: InboxEvent, plan: EventPlan, *, tracker: IssueTracker, store: 
         post_reply(event, plan.reply, tracker=tracker, key=plan.reply_key)
     if plan.close_as_false_positive:
         repo = issue.ref.repo
-        tracker.ensure_labels(repo, {FALSE_POSITIVE_LABEL: ("ededed", "A person said that there is nothing to fix")})
+        tracker.ensure_labels(repo, {FALSE_POSITIVE_LABEL: LABELS[FALSE_POSITIVE_LABEL]})
         labels = tuple(dict.fromkeys([*issue.labels, FALSE_POSITIVE_LABEL]))
         tracker.update_issue(issue.ref, state="closed", labels=labels)
 
