@@ -13,6 +13,7 @@ from ..config.settings import DbtCloudSource, GitHubSettings, HubSettings, Proje
 from ..domain.issue import RepoRef
 from ..domain.redaction import redact
 from ..ports import DbtRunSource, Investigator, IssueTracker, Workbench
+from .kept_workbench import KeptWorkbench
 
 if TYPE_CHECKING:
     from ..adapters.record_store import SqlRecordStore
@@ -45,7 +46,7 @@ class Hub:
         self.now = clock
         self._sources = sources or self._dbt_source
         self._trackers = trackers or _github_tracker
-        self._workbenches = workbenches or self._git_workbench
+        self.workbench = KeptWorkbench(workbenches or self._git_workbench)
         self._investigators = investigators or _playbooks
         self._opened: dict[str, object] = {}
         self._lock = threading.Lock()
@@ -84,10 +85,6 @@ class Hub:
         """The GitHub host of a repository."""
         github = self.github(repo)
         return self._once(f"tracker {github.host}", lambda: self._trackers(github))
-
-    def workbench(self, project: ProjectSettings) -> AbstractContextManager[Workbench]:
-        """A private checkout of a project, with dbt."""
-        return self._workbenches(project)
 
     def investigator(self, project: ProjectSettings) -> Investigator:
         """Who looks for causes."""

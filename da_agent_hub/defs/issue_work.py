@@ -54,6 +54,7 @@ class IssueWork:
     tracker: IssueTracker
     lease: Lease
     log: Logger
+    run_id: str
     gave_up: list[str] = field(default_factory=list)
 
     @property
@@ -110,19 +111,22 @@ class IssueWork:
         return [Planned(event, plan) for event, plan in found if plan is not None]
 
     def investigate(self, one: Planned) -> Investigation | None:
-        """Investigate for an event; None where that failed for the last time.
+        """Investigate for an event, once; None where that failed for the last time.
 
         Raises:
             EventFailed: it failed and will be tried again.
         """
-        return self._attempt(one.event, lambda: self.investigate_for(one.event))
+        found = self.store.investigation_for(self.key, one.event.event_id)
+        if found is None:
+            return self._attempt(one.event, lambda: self.investigate_for(one.event))
+        return self._attempt(one.event, lambda: self._tell(one.event, found))
 
     def investigate_for(self, event: InboxEvent) -> Investigation:
         """Investigate the issue's record; the findings stand in one comment for this event."""
         from ..stages.investigate import investigate_issue
 
         self.lease.check()
-        with self.hub.workbench(self.project) as bench:
+        with self.hub.workbench.use(self.project, self.run_id) as bench:
             return investigate_issue(
                 self.ref,
                 event,
@@ -136,6 +140,13 @@ class IssueWork:
                 now=self.hub.now(),
             )
 
+    def _tell(self, event: InboxEvent, found: Investigation) -> Investigation:
+        """A process that died may have paid for an investigation and told nobody."""
+        from ..stages.investigate import tell_findings
+
+        tell_findings(self.ref, event, found, self.store.fix_for(self.key, event.event_id), self.tracker)
+        return found
+
     def fix(self, one: Planned, investigation: Investigation) -> FixProposal | None:
         """Try to fix for an event; None where that failed for the last time.
 
@@ -146,7 +157,7 @@ class IssueWork:
 
         def attempt() -> FixProposal:
             self.lease.check()
-            with self.hub.workbench(self.project) as bench:
+            with self.hub.workbench.use(self.project, self.run_id) as bench:
                 return fix_issue(
                     self.ref,
                     one.event,
@@ -204,7 +215,7 @@ class IssueWork:
 
 
 @contextmanager
-def issue_work(hub: Hub, key: str, log: Logger, *, wait_seconds: float = 30.0) -> Iterator[IssueWork]:
+def issue_work(hub: Hub, key: str, run_id: str, log: Logger, *, wait_seconds: float = 30.0) -> Iterator[IssueWork]:
     """Take an issue's lease and work on it.
 
     Raises:
@@ -218,7 +229,7 @@ def issue_work(hub: Hub, key: str, log: Logger, *, wait_seconds: float = 30.0) -
     if project is None:
         raise LookupError(f"no project in hub.yaml has the repository {ref.repo}: add one, or delete this partition")
     with held_lease(hub.store, key, hub.now, wait_seconds=wait_seconds) as lease:
-        yield IssueWork(hub, ref, project, record, hub.tracker(ref.repo), lease, log)
+        yield IssueWork(hub, ref, project, record, hub.tracker(ref.repo), lease, log, run_id)
 
 
 def stopped(planned: Sequence[Planned]) -> Sequence[Planned]:

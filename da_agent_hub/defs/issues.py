@@ -97,6 +97,7 @@ def issue_assets(projects: Sequence[str]) -> Sequence[dg.AssetsDefinition]:
             except NotThere:
                 return _gone(work)
             outcomes = _fix_and_finish(work)
+            hub.workbench.put_away()
             if not hub.store.pending_events(work.key):
                 hub.store.clear_requests(work.key)
             fixes = hub.store.fixes(work.key)
@@ -141,7 +142,7 @@ def _fix_and_finish(work: IssueWork) -> Sequence[Sequence[str]]:
 def _work(context: dg.AssetExecutionContext, hub: Hub) -> Iterator[IssueWork]:
     sign_run(context)
     try:
-        with issue_work(hub, context.partition_key, context.log) as work:
+        with issue_work(hub, context.partition_key, context.run_id, context.log) as work:
             yield work
     except (EventFailed, LeaseTaken, LeaseLost, LookupError, ValueError) as error:
         raise dg.Failure(str(error)) from error

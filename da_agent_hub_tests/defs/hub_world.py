@@ -15,6 +15,7 @@ from da_agent_hub.config import DbtCloudSource, GitHubSettings, HubSettings, Pro
 from da_agent_hub.defs.build import build
 from da_agent_hub.defs.hub import Hub
 from da_agent_hub.domain.dbt import DbtRun, DbtStep, GraphNode, NodeResult, ProjectGraph
+from da_agent_hub.domain.investigation import Ending, Evidence, Finding, Investigation, InvestigationCase
 from da_agent_hub.domain.issue import RepoRef
 from da_agent_hub.domain.tracker_error import Unanswered
 from da_agent_hub_tests.fakes.dbt_source import FakeDbtSource
@@ -52,6 +53,8 @@ class World:
             state=StateSettings(url=SecretStr(f"sqlite:///{self.folder / 'hub.db'}")),
         )
         self.github = _EveryRepo({host.repo: FakeTracker(host, BOT) for host in self.hosts.values()})
+        self.investigator = ScriptedInvestigator()
+        self.bench = IdleBench()
         self.configure()
 
     def configure(self, **changes: object) -> None:
@@ -61,6 +64,8 @@ class World:
             self.settings,
             sources=lambda project: self.sources[project.name],
             trackers=lambda _: self.github,  # type: ignore[arg-type, return-value]
+            workbenches=self.bench.opened,
+            investigators=lambda _: self.investigator,
             clock=self.clock,
         )
         self.defs = build(self.settings, self.hub)
@@ -102,6 +107,57 @@ class World:
     def issues(self, project: str = "shop") -> list[str]:
         """Titles of the project's issues with their states."""
         return [f"{issue.title} [{issue.state}]" for issue in self.hosts[project].issues.values()]
+
+
+@dataclass
+class ScriptedInvestigator:
+    """Finds the same each time, after ``failures`` that raise."""
+
+    name: str = "scripted"
+    failures: int = 0
+    cases: list[InvestigationCase] = field(default_factory=list)
+
+    def investigate(self, case: InvestigationCase, graph: object, bench: object) -> Investigation:
+        self.cases.append(case)
+        if self.failures:
+            self.failures -= 1
+            raise RuntimeError("out of memory at token ghp_0123456789abcdefghij")
+        return Investigation(
+            Ending.ANSWERED,
+            self.name,
+            "The column <b>amount</b> was renamed upstream.",
+            "code",
+            evidence=(Evidence("E1", "the diff", "git show c0ffee", "-amount | amount_eur"),),
+            findings=(Finding("renamed", "confirmed", ("E1",)),),
+            needs_person="nobody wrote a change",
+            cost_usd=0.25,
+        )
+
+
+@dataclass
+class IdleBench:
+    """A workbench that nothing is tried on; it counts how often it was opened, put back and closed."""
+
+    opened_times: int = 0
+    put_back: int = 0
+    closed: int = 0
+
+    @contextmanager
+    def opened(self, _: ProjectSettings) -> Iterator[IdleBench]:
+        self.opened_times += 1
+        try:
+            yield self
+        finally:
+            self.closed += 1
+
+    def head(self) -> str:
+        return "c0ffee"
+
+    def checkout(self, sha: str) -> None:
+        assert sha == "c0ffee"
+
+    def reset_warehouse(self) -> None:
+        self.put_back += 1
 
 
 class _EveryRepo:
