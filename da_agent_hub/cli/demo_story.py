@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from ..config import DbtCloudSource, ProjectSettings
-from ..domain.error_record import ErrorRecord
+from ..domain.error_record import Category, ErrorRecord, RecordState
 from ..domain.issue import IssueRef
 from .console import Trouble
 from .demo_people import DbtCloudPerson, Maintainer
@@ -16,8 +16,8 @@ from .services import Services
 from .watch import IssueSeen, Seen, Watch
 
 REQUEST = "@claude create PR"
-HISTORY_SECONDS = 240.0
-STEP_SECONDS = 120.0
+# How long nothing at all may move before a wait is given up: a busy machine is slow, a stuck hub stands still.
+STILL_SECONDS = 120.0
 _LOOK_EVERY_SECONDS = 1.5
 # The inbox is polled every second here; work that follows from work shows up within that.
 _CALM_LOOKS = 3
@@ -41,7 +41,7 @@ class Story:
             Trouble: what was waited for in vain, or what happened twice.
         """
         with self._timed("history"):
-            seen = self._settle("the history to be read, filed and worked on", HISTORY_SECONDS)
+            seen = self._settle("the history to be read, filed and worked on")
         if not seen.issues:
             raise Trouble("the history led to no issue at all; the logs say why")
         with self._timed("comment"):
@@ -53,7 +53,7 @@ class Story:
         with self._timed("resolve"):
             self._await_closing(merged)
         with self._timed("calm"):
-            seen = self._settle("everything to be dealt with", STEP_SECONDS)
+            seen = self._settle("everything to be dealt with")
         if doubled := self.watch.doubled():
             raise Trouble("something exists twice:\n" + "\n".join(doubled))
         return seen
@@ -93,7 +93,7 @@ class Story:
             later = [comment for comment in comments[last + 1 :] if comment["user"]["login"] != self.maintainer.login]
             return bool(later) and not self.watch.hub.store.pending_events(str(asked))
 
-        self._wait(f"the hub to answer in {asked}", answered, STEP_SECONDS)
+        self._wait(f"the hub to answer in {asked}", answered)
 
     def _merge_one(self, seen: Seen) -> IssueSeen:
         """Merge a verified pull request and start the dbt job that failed, unless that was done before."""
@@ -104,6 +104,8 @@ class Story:
             for one in offered
             if one.pull_request and one.pull_request.state == "open" and not one.pull_request.draft
         ]
+        # A cause in the code first: its fix is the whole cure.
+        waiting.sort(key=lambda one: (one.category != Category.CODE_FIX.value, str(one.issue.ref)))
         if not done and not waiting:
             raise Trouble("no pull request was verified by dbt, so that none can be merged; the issues say why")
         chosen = (done or waiting)[0]
@@ -114,7 +116,7 @@ class Story:
         if not pull.merged:
             self.tell(f"{self.maintainer.login} merges {pull.url}")
             self.maintainer.merge(pull.ref)
-        if chosen.issue.state == "open":
+        if self._record(chosen).state is not RecordState.RECOVERED:
             self._start_job(chosen, pull.ref)
         return chosen
 
@@ -129,15 +131,19 @@ class Story:
         if not runs:
             self.tell(f"dbt Cloud job {record.latest.job_id} is started")
             runs = [person.start_job(record.latest.job_id, f"after the merge of {pull}")]
-        self._wait(f"dbt run {runs[0]} to finish", lambda seen: person.finished(runs[0]), STEP_SECONDS)
+        self._wait(f"dbt run {runs[0]} to finish", lambda seen: person.finished(runs[0]))
 
     def _await_closing(self, merged: IssueSeen) -> None:
-        key = str(merged.issue.ref)
+        ref = merged.issue.ref
 
         def closed(seen: Seen) -> bool:
-            return any(str(one.issue.ref) == key and one.issue.state == "closed" for one in seen.issues)
+            if self._record(merged).state is not RecordState.RECOVERED:
+                return False
+            now = next(one.issue for one in seen.issues if one.issue.ref == ref)
+            last = self.maintainer.comments(ref)[-1]
+            return now.state == "closed" and last["user"]["login"] == self.watch.hub.tracker(ref.repo).login()
 
-        self._wait(f"the hub to close {merged.issue.url}", closed, STEP_SECONDS)
+        self._wait(f"the hub to see {merged.issue.url} recovered", closed)
 
     def _record(self, one: IssueSeen) -> ErrorRecord:
         record = self.watch.hub.store.record_of(str(one.issue.ref))
@@ -150,13 +156,12 @@ class Story:
         assert project is not None  # issues are listed by project
         return project
 
-    def _settle(self, what: str, seconds: float) -> Seen:
-        return self._wait(what, lambda seen: seen.settled, seconds, looks=_CALM_LOOKS)
+    def _settle(self, what: str) -> Seen:
+        return self._wait(what, lambda seen: seen.settled, looks=_CALM_LOOKS)
 
-    def _wait(self, what: str, holds: Callable[[Seen], bool], seconds: float, *, looks: int = 1) -> Seen:
+    def _wait(self, what: str, holds: Callable[[Seen], bool], *, looks: int = 1) -> Seen:
         """Wait until something holds, so many looks in a row."""
-        deadline = time.monotonic() + seconds
-        held = 0
+        held, progress, moved = 0, None, time.monotonic()
         while True:
             self.services.check()
             seen = self.watch.look()
@@ -164,9 +169,11 @@ class Story:
             held = held + 1 if holds(seen) else 0
             if held >= looks:
                 return seen
-            if time.monotonic() > deadline:
+            if seen.progress != progress:
+                progress, moved = seen.progress, time.monotonic()
+            if time.monotonic() - moved > STILL_SECONDS:
                 raise Trouble(
-                    f"waited {seconds:.0f} s for {what}; it stands at: {seen}. The logs in "
+                    f"waited {STILL_SECONDS:.0f} s for {what}, and nothing moved; it stands at: {seen}. The logs in "
                     f"{self.services.log_folder} say more; call the same command again to go on"
                 )
             time.sleep(_LOOK_EVERY_SECONDS)

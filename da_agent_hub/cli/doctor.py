@@ -185,7 +185,9 @@ def _repository(project: ProjectSettings, hub: Hub) -> str:
 
 
 def _verification(project: ProjectSettings, hub: Hub) -> str:
-    with hub.workbench(project) as bench:
+    from ..adapters.workbench import open_workbench
+
+    with open_workbench(project, hub.settings.state, hub.github(RepoRef.parse(project.repo))) as bench:
         if not bench.can_run_dbt:
             return "not set up: patches are proposed as drafts, unverified (set verification.profiles_dir and target)"
         return f"a checkout of {project.repo} was made, patches are tried on target {bench.target}"

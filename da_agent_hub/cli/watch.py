@@ -52,6 +52,18 @@ class Seen:
         """Whether all that happened so far has been dealt with."""
         return self.filed and self.runs == self.runs_read and not self.waiting and not self.working
 
+    @property
+    def progress(self) -> tuple[int, ...]:
+        """What only moves when something gets done."""
+        return (
+            self.runs_read,
+            self.waiting,
+            len(self.issues),
+            sum(one.issue.state == "closed" for one in self.issues),
+            sum(one.investigation is not None for one in self.issues),
+            sum(one.pull_request is not None for one in self.issues),
+        )
+
     def __str__(self) -> str:
         investigated = sum(one.investigation is not None for one in self.issues)
         pulls = sum(one.pull_request is not None for one in self.issues)
