@@ -45,7 +45,7 @@ class Hub:
         self.settings = settings
         self.now = clock
         self._sources = sources or self._dbt_source
-        self._trackers = trackers or _github_tracker
+        self._trackers = trackers or self._github_tracker
         self.workbench = KeptWorkbench(workbenches or self._git_workbench)
         self._investigators = investigators or _playbooks
         self._opened: dict[str, object] = {}
@@ -120,16 +120,15 @@ class Hub:
 
         return DbtCoreRuns(project.source)
 
+    def _github_tracker(self, github: GitHubSettings) -> IssueTracker:
+        from ..adapters.github import GitHubTracker
+
+        return GitHubTracker(github, self.secrets)
+
     def _git_workbench(self, project: ProjectSettings) -> AbstractContextManager[Workbench]:
         from ..adapters.workbench import open_workbench
 
         return open_workbench(project, self.settings.state, self.github(RepoRef.parse(project.repo)))
-
-
-def _github_tracker(github: GitHubSettings) -> IssueTracker:
-    from ..adapters.github import GitHubTracker
-
-    return GitHubTracker(github)
 
 
 def _playbooks(_: ProjectSettings) -> Investigator:
