@@ -185,7 +185,14 @@ def _staging_schema(domain: Domain) -> dict[str, Any]:
                 "description": f"{table.name.replace('_', ' ').capitalize()} as the application has them.",
                 "columns": [{"name": table.key, "data_tests": ["not_null"]}],
             }
-            for table in domain.tables.values()
+            for table in domain.roles.values()
+        ]
+        + [
+            {
+                "name": branch.table.staging,
+                "description": f"{_title(branch.table.name)} as the application has them; {branch.fact} tests them.",
+            }
+            for branch in domain.branches
         ],
     }
 
