@@ -13,7 +13,7 @@ from ..domain.dbt import GraphNode
 from ..domain.investigation import Candidate, FileChange, Investigation
 from ..ports import Commit
 from .case_file import CaseFile, plural
-from .code_cause import Culprit, Revert, bisect, describe, describe_hunks, relevant_paths, smallest_revert
+from .code_cause import Build, Culprit, Revert, bisect, describe, describe_hunks, relevant_paths, smallest_revert
 from .duplicate_keys import joined_keys
 from .experiment import PASSES, Experiment, Trial
 from .masked_sql import MaskedSql
@@ -96,6 +96,45 @@ def investigate_code(
         root_node=(root or node).unique_id,
         culprit_sha=commit.sha,
         confidence=0.95,
+    )
+
+
+def name_mended_commit(
+    case: CaseFile, node: GraphNode | None, good_sha: str, failed_at: str, good: Trial, evidence_id: str, build: Build
+) -> Investigation:
+    """A commit broke it and a later one mended it: name the first; nothing is left to change."""
+    name = node.name if node is not None else "the project"
+    paths = relevant_paths(case, node) if node is not None else ()
+    commits = case.bench.commits(good_sha, failed_at, paths) or case.bench.commits(good_sha, failed_at)
+    culprit = bisect(case, good_sha, commits, build, good)
+    since = case.bench.commits(failed_at, case.head)
+    if culprit is not None:
+        diff_id = case.add(
+            f"What {culprit.commit.sha[:10]} changed",
+            f"git show {culprit.commit.sha[:10]}",
+            case.bench.show(culprit.commit.sha),
+            "diff",
+        )
+        case.claim(f"Commit {describe(culprit.commit)} broke {name}.", "confirmed", evidence_id, diff_id)
+    listed = "\n".join(f"{one.sha[:10]} {one.committed_at:%Y-%m-%d} {one.author}: {one.subject}" for one in since[:15])
+    since_id = case.add(
+        "Commits since the failing run", f"git log {failed_at[:10]}..{case.head[:10]}", listed, "commits"
+    )
+    case.claim(f"{name} is mended at the newest commit.", "confirmed", evidence_id, since_id)
+    blamed = (
+        f"Commit {culprit.commit.sha[:10]} ({culprit.commit.subject}) by {culprit.commit.author}"
+        if culprit
+        else "A commit"
+    )
+    return case.conclude(
+        f"{blamed} broke {name}; a later commit mended it.",
+        "code",
+        next_step="Wait for the next run of the job: it should pass, and the issue then closes.",
+        who="nobody for now",
+        needs_person="it is mended already, so there is nothing to fix",
+        root_node=node.unique_id if node is not None else None,
+        culprit_sha=culprit.commit.sha if culprit else None,
+        confidence=0.9,
     )
 
 

@@ -37,11 +37,15 @@ class Trial:
 
 @dataclass(frozen=True)
 class Scope:
-    """What is built along: seeds and snapshots stay as production holds them unless their files changed."""
+    """What is built along: seeds and snapshots stay as production holds them unless their files changed.
+
+    ``left_out`` are names of models that fail for causes of their own: their relations stay as production holds them.
+    """
 
     seeds: bool = False
     snapshots: bool = False
     full_refresh: bool = False
+    left_out: tuple[str, ...] = ()
 
 
 class Experiment:
@@ -54,7 +58,11 @@ class Experiment:
 
     def with_scope(self, **changes: bool) -> Experiment:
         """The same experiment with another scope."""
-        return Experiment(self.case, self.node, replace(self.scope, **changes))
+        return Experiment(self.case, self.node, replace(self.scope, **changes))  # type: ignore[arg-type]
+
+    def without_model(self, name: str) -> Experiment:
+        """The same experiment with one more model left as production holds it."""
+        return Experiment(self.case, self.node, replace(self.scope, left_out=(*self.scope.left_out, name)))
 
     def at(self, sha: str, changes: Sequence[FileChange] = ()) -> Trial:
         """Check a commit out, apply a patch, build."""
@@ -87,6 +95,8 @@ class Experiment:
         for kind in left_out:
             if node.resource_type != kind:
                 arguments += ["--exclude-resource-type", kind]
+        if self.scope.left_out:
+            arguments += ["--exclude", *self.scope.left_out]
         if self.scope.full_refresh:
             arguments.append("--full-refresh")
         result = self.case.bench.dbt(*arguments)

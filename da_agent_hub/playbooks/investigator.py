@@ -19,15 +19,16 @@ from ..ports import Workbench
 from .broken_parse import ParseExperiment, investigate_broken_parse, propose_meant_name
 from .case_file import CaseFile, TimeIsUpError, table, with_times
 from .code_cause import last_good_sha
-from .code_change import investigate_code
+from .code_change import investigate_code, name_mended_commit
 from .duplicate_keys import investigate_duplicates, key_of
-from .experiment import ABSENT, BLOCKED, PASSES, UNPARSED, Experiment, Trial, last_lines
+from .experiment import ABSENT, BLOCKED, FAILS, PASSES, UNPARSED, Experiment, Trial, last_lines
 from .freshness import investigate_freshness
 from .renamed_column import investigate_missing_column, missing_column
 from .unexpected_values import investigate_conversion, investigate_values, unconvertible_value
 from .unstable import investigate_flaky, investigate_transient, investigate_unreproduced, is_transient
 
 FAILING_ROWS = 8
+MOST_LEFT_OUT = 4
 
 
 class PlaybookInvestigator:
@@ -77,6 +78,8 @@ def _investigate(case: CaseFile) -> Investigation:
         case.graph = parsed
     case.hidden = _personal_columns(bench)
     _describe(case)
+    if parsed is None and record.node is not None and record.latest.kind is not FailureKind.COMPILE:
+        parsed = _at_the_failing_commit(case)
     if parsed is None:
         said = bench.dbt("parse")
         if said.ok:
@@ -96,9 +99,30 @@ def _investigate(case: CaseFile) -> Investigation:
     return _by_building(case, node)
 
 
+def _at_the_failing_commit(case: CaseFile) -> ProjectGraph | None:
+    """Where the newest commit does not parse, which is another record's cause, go on at the commit that this one failed at."""
+    sha = case.record.latest.git_sha
+    if not sha or not case.bench.commits(None, sha):
+        return None
+    case.bench.checkout(sha)
+    parsed = case.bench.graph()
+    if parsed is None:
+        case.bench.checkout(case.head)
+        return None
+    case.add(
+        "A limit of this investigation",
+        "dbt parse",
+        f"The newest commit {case.head[:10]} does not parse, so this looks at {sha[:10]}, which the failing run had.",
+        "limit",
+    )
+    case.graph, case.head = parsed, sha
+    return parsed
+
+
 def _by_building(case: CaseFile, node: GraphNode) -> Investigation:
     record = case.record
     experiment, reproduced = _reproduce(case, node)
+    experiment, reproduced = _past_other_causes(case, node, experiment, reproduced)
     if reproduced.verdict == BLOCKED and reproduced.blocker and reproduced.blocker in case.graph.nodes:
         upstream = case.graph.nodes[reproduced.blocker]
         blocked_id = case.add(
@@ -116,7 +140,7 @@ def _by_building(case: CaseFile, node: GraphNode) -> Investigation:
             FailureKind.CANCELLED,
         }:
             return investigate_transient(case)
-        return investigate_unreproduced(case, node, experiment, reproduced)
+        return _mended_code(case, node, experiment) or investigate_unreproduced(case, node, experiment, reproduced)
     if reproduced.verdict in {ABSENT, UNPARSED}:
         return _inconclusive(case, f"{node.name} could not be run at the newest commit: {reproduced.message[:200]}")
     reproduced_id = case.add(
@@ -154,6 +178,33 @@ def _reproduce(case: CaseFile, node: GraphNode) -> tuple[Experiment, Trial]:
         if rebuilt.verdict == trial.verdict:
             return anew, rebuilt
     return experiment, trial
+
+
+def _past_other_causes(
+    case: CaseFile, node: GraphNode, experiment: Experiment, blocked: Trial
+) -> tuple[Experiment, Trial]:
+    """Where something upstream fails, try the node on what production still holds of it: its own cause may be another."""
+    trial, narrower = blocked, experiment
+    while trial.verdict == BLOCKED and len(narrower.scope.left_out) < MOST_LEFT_OUT:
+        blocker = case.graph.get(trial.blocker)
+        if blocker is None or blocker.resource_type != "model":
+            break
+        narrower = narrower.without_model(blocker.name)
+        trial = narrower.at(case.head)
+    if (
+        trial is blocked
+        or trial.verdict != FAILS
+        or (trial.message != case.record.latest.message and "result" not in trial.message)
+    ):
+        return experiment, blocked
+    names = ", ".join(narrower.scope.left_out)
+    case.add(
+        "A limit of this investigation",
+        trial.command,
+        f"{names} fails for a cause of its own; {node.name} was built on what production last had of it.",
+        "limit",
+    )
+    return narrower, trial
 
 
 def _has_incremental(case: CaseFile, node: GraphNode) -> bool:
@@ -196,6 +247,28 @@ def _code_or_data(case: CaseFile, node: GraphNode, experiment: Experiment, repro
             good_id,
         )
     return None
+
+
+def _mended_code(case: CaseFile, node: GraphNode, experiment: Experiment) -> Investigation | None:
+    """It passes now: where the commit of the failing run still fails on today's data, a commit broke it and another mended it."""
+    failed_at = case.record.latest.git_sha
+    good_sha, why = last_good_sha(case)
+    unstable = case.record.flaky_evidence is not None or case.record.category is Category.TRANSIENT
+    if (
+        unstable
+        or not failed_at
+        or failed_at == case.head
+        or not good_sha
+        or not case.bench.commits(good_sha, failed_at)
+    ):
+        return None
+    failing = experiment.at(failed_at)
+    good = experiment.at(good_sha) if failing.verdict not in {PASSES, ABSENT} else failing
+    if failing.verdict in {PASSES, ABSENT} or good.verdict != PASSES:
+        return None
+    shown = f"{failed_at[:10]}, which failed: {failing.verdict}\n{good_sha[:10]}, {why}: {good.verdict}\n{case.head[:10]}, the newest: passes"
+    trials_id = case.add("Three commits on today's data", failing.command, shown, "experiment")
+    return name_mended_commit(case, node, good_sha, failed_at, good, trials_id, experiment.at)
 
 
 def _by_data(case: CaseFile, node: GraphNode, experiment: Experiment, reproduced: Trial) -> Investigation | None:
@@ -313,7 +386,8 @@ def _without_node(case: CaseFile) -> Investigation:
     if record.latest.kind in {FailureKind.CONNECTION, FailureKind.CANCELLED} or is_transient(record.latest.message):
         return investigate_transient(case)
     if record.latest.kind is FailureKind.COMPILE or record.node is None:
-        parsed = ParseExperiment(case)(case.head)
+        parse = ParseExperiment(case)
+        parsed = parse(case.head)
         parsed_id = case.add(
             "Does the newest commit parse?",
             parsed.command,
@@ -321,6 +395,11 @@ def _without_node(case: CaseFile) -> Investigation:
             "experiment",
         )
         case.claim("The newest commit parses.", "confirmed", parsed_id)
+        failed_at, (good_sha, _) = record.latest.git_sha, last_good_sha(case)
+        if failed_at and good_sha and failed_at != case.head and case.bench.commits(good_sha, failed_at):
+            good = parse(good_sha)
+            if parse(failed_at).verdict != PASSES and good.verdict == PASSES:
+                return name_mended_commit(case, None, good_sha, failed_at, good, parsed_id, parse)
         return case.conclude(
             "The project parses again at the newest commit.", "code",
             next_step="Wait for the next run of the job: it should pass, and the issue then closes.",

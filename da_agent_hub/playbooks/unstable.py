@@ -26,6 +26,9 @@ _NONDETERMINISTIC = {
     "a limit without an order": r"\blimit\s+\d+",
 }  # fmt: skip
 
+# These give the same answer twice in a row, so trying again at once shows nothing.
+_BY_TIME = {"the current time", "run_started_at"}
+
 
 def is_transient(message: str) -> bool:
     """Whether a message speaks of a connection, a time-out, a lock or a shortage and not of code or data."""
@@ -112,14 +115,17 @@ def investigate_unreproduced(case: CaseFile, node: GraphNode, experiment: Experi
 def investigate_flaky(case: CaseFile, node: GraphNode, experiment: Experiment, first: Trial) -> Investigation | None:
     """Where the SQL can change its mind, run it again on the same data; None where it fails every time."""
     found = suspects(case, node)
-    if not found:
+    by_chance = any(reason not in _BY_TIME for reasons in found.values() for reason in reasons)
+    if not found or not (by_chance or case.record.flaky_evidence):
         return None
     verdicts = Counter([first.verdict])
     for _ in range(RUNS_ON_THE_SAME_DATA):
         verdicts[experiment.at(case.head).verdict] += 1
         if len(verdicts) > 1:
             break
-    return _flaky(case, node, found, verdicts, None) if verdicts[PASSES] and verdicts[FAILS] else None
+    mixed = verdicts[PASSES] and verdicts[FAILS]
+    # The history of runs may know better than four runs at one moment.
+    return _flaky(case, node, found, verdicts, None) if mixed or case.record.flaky_evidence else None
 
 
 def _flaky(

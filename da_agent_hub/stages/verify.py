@@ -25,6 +25,7 @@ class Selection:
     seeds: bool
     full_refresh: bool
     counted: tuple[tuple[str, str], ...]
+    left_out: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,7 @@ def verify_patch(
     )
     if graph is None:
         return Verification(base_sha, bench.target, (parsed,))
-    selection = select(bench, graph, changes, record)
+    selection = select(bench, graph, changes, record, known_bad)
     if selection not in baseline.built:
         bench.checkout(base_sha)
         baseline.built[selection] = _build(bench, selection) if before_graph is not None else _nothing(bench, selection)
@@ -85,8 +86,17 @@ def verify_patch(
     return Verification(base_sha, bench.target, steps, counts)
 
 
-def select(bench: Workbench, graph: ProjectGraph, changes: Sequence[FileChange], record: ErrorRecord) -> Selection:
-    """The changed nodes with all downstream, and the failing node with all upstream; everything for a macro."""
+def select(
+    bench: Workbench,
+    graph: ProjectGraph,
+    changes: Sequence[FileChange],
+    record: ErrorRecord,
+    known_bad: frozenset[str] = frozenset(),
+) -> Selection:
+    """The changed nodes with all downstream, and the failing node with all upstream; everything for a macro.
+
+    Models that fail for a cause of their own are left as production holds them, so that they do not stand in the way.
+    """
     folder = "" if bench.dbt_directory == "." else f"{bench.dbt_directory}/"
     paths = {change.path[len(folder) :] for change in changes if change.path.startswith(folder)}
     changed = [
@@ -118,6 +128,11 @@ def select(bench: Workbench, graph: ProjectGraph, changes: Sequence[FileChange],
         seeds=missing or any(path.endswith(".csv") for path in paths),
         full_refresh=any(node.materialized == "incremental" for node in nodes),
         counted=tuple((node.unique_id, node.relation_name) for node in counted if node.relation_name)[:MOST_COUNTED],
+        left_out=tuple(
+            node.name
+            for node in map(graph.get, sorted(known_bad))
+            if node is not None and node.resource_type == "model" and node not in changed and node not in failing
+        ),
     )
 
 
@@ -133,7 +148,8 @@ def _build(bench: Workbench, selection: Selection) -> _Built:
     refresh = ["--full-refresh"] if selection.full_refresh else []
     if selection.seeds:
         results.append(bench.dbt("seed"))
-    results.append(bench.dbt("run", "--select", *selection.models, *refresh))
+    left_out = ["--exclude", *selection.left_out] if selection.left_out else []
+    results.append(bench.dbt("run", "--select", *selection.models, *left_out, *refresh))
     results.append(bench.dbt("test", "--select", *selection.tests))
     statuses: dict[str, str] = {}
     messages: dict[str, str] = {}

@@ -28,7 +28,12 @@ sources:
         freshness: {error_after: {count: 12, period: hour}}
 """
 SQL = "{{ config(materialized='table') }}\nselect id, amt from {{ ref('raw') }}\n"
-BASE = {"models/orders.sql": SQL, "models/orders.yml": YAML, "tests/positive.sql": "select 1 where false\n", "dbt_project.yml": "name: p\nvars: {a: 1}\n"}
+BASE = {
+    "models/orders.sql": SQL,
+    "models/orders.yml": YAML,
+    "tests/positive.sql": "select 1 where false\n",
+    "dbt_project.yml": "name: p\nvars: {a: 1}\n",
+}
 
 
 @pytest.fixture
@@ -70,7 +75,9 @@ def test_an_ordinary_change_of_a_model_is_safe(judged) -> None:  # type: ignore[
 
 
 def test_adding_a_test_or_a_description_is_safe(judged) -> None:  # type: ignore[no-untyped-def]
-    text = YAML.replace("          - unique\n", "          - unique\n          - positive\n").replace("- name: id", "- name: id\n        description: key")
+    text = YAML.replace("          - unique\n", "          - unique\n          - positive\n").replace(
+        "- name: id", "- name: id\n        description: key"
+    )
     assert isinstance(judged({"models/orders.yml": text}), Safe)
 
 
@@ -126,7 +133,9 @@ def test_links_and_modes_are_refused() -> None:
     assert isinstance(judge_patch(mode, {"models/a.sql": "x"}, {"models/a.sql": "x"}), Unsafe)
 
 
-@pytest.mark.parametrize("path", ["../x.sql", "/etc/x.sql", "models/../../x.sql", "a\\b.sql", "models//x.sql", "C:x.sql"])
+@pytest.mark.parametrize(
+    "path", ["../x.sql", "/etc/x.sql", "models/../../x.sql", "a\\b.sql", "models//x.sql", "C:x.sql"]
+)
 def test_paths_that_leave_the_checkout_are_refused(path: str) -> None:
     diff = f"diff --git a/{path} b/{path}\nindex 1..2 100644\n--- a/{path}\n+++ b/{path}\n@@ -1 +1 @@\n-a\n+b\n"
     assert isinstance(judge_patch(diff, {path: "a"}, {path: "b"}), Unsafe)
@@ -138,7 +147,12 @@ def test_a_patch_outside_the_dbt_directory_is_refused() -> None:
 
 
 def test_renames_quoted_paths_and_empty_diffs_are_not_understood() -> None:
-    for diff in ("", 'diff --git "a/x\\n.sql" "b/x\\n.sql"\n', "diff --git a/x.sql b/y.sql\nrename from x.sql\nrename to y.sql\n", "diff --cc x.sql\n"):
+    for diff in (
+        "",
+        'diff --git "a/x\\n.sql" "b/x\\n.sql"\n',
+        "diff --git a/x.sql b/y.sql\nrename from x.sql\nrename to y.sql\n",
+        "diff --cc x.sql\n",
+    ):
         assert isinstance(judge_patch(diff, {}, {}), Unreadable)
 
 

@@ -46,7 +46,12 @@ class BrokenProject:
 
     def git(self, *arguments: str) -> str:
         when = self.day.isoformat()
-        environment = {**os.environ, "GIT_AUTHOR_DATE": when, "GIT_COMMITTER_DATE": when, "GIT_CONFIG_GLOBAL": os.devnull}
+        environment = {
+            **os.environ,
+            "GIT_AUTHOR_DATE": when,
+            "GIT_COMMITTER_DATE": when,
+            "GIT_CONFIG_GLOBAL": os.devnull,
+        }
         who = ("-c", "user.name=Ada Gardener", "-c", "user.email=ada@example.com")
         return subprocess.run(
             ["git", *who, *arguments], cwd=self.root, env=environment, check=True, capture_output=True, text=True
@@ -77,7 +82,15 @@ class BrokenProject:
     def build(self) -> None:
         """What production does each night; it may fail."""
         subprocess.run(
-            [sys.executable, "-c", "import sys; from dbt.cli.main import cli; cli()", "build", "--profiles-dir", ".", "-q"],
+            [
+                sys.executable,
+                "-c",
+                "import sys; from dbt.cli.main import cli; cli()",
+                "build",
+                "--profiles-dir",
+                ".",
+                "-q",
+            ],
             cwd=self.dbt,
             env={**os.environ, "DBT_SEND_ANONYMOUS_USAGE_STATS": "false"},
             check=False,
@@ -101,34 +114,51 @@ class BrokenProject:
         return GitWorkbench(self.settings(**more), StateSettings(checkouts_dir=self.place / "checkouts"), None)
 
     def record(
-        self, node: str | None, *, kind: FailureKind = FailureKind.TEST, good: str | None = None, message: str = "", **more: object
+        self,
+        node: str | None,
+        *,
+        kind: FailureKind = FailureKind.TEST,
+        good: str | None = None,
+        message: str = "",
+        **more: object,
     ) -> ErrorRecord:
         """A record as it is filed: last good at commit ``good``, failing at the newest one."""
-        newest = self.commits[-1]
-        failure = Failure(
-            "garden", "prod", "1", "17", "https://dbt.example/runs/17", 1, kind, node, message, NOW, git_sha=newest
-        )
-        values: dict[str, object] = {
-            "fingerprint": "f" * 16,
-            "project": "garden",
-            "environment": "prod",
-            "node": node,
-            "title": f"{node or 'the project'} fails",
-            "error_class": "",
-            "category": Category.CODE_FIX,
-            "priority": Priority.MEDIUM,
-            "latest": failure,
-            "first_seen": NOW,
-            "last_seen": NOW,
-            "occurrences": 2,
-            "state": RecordState.OPEN,
-            "first_bad": Sighting("17", "https://dbt.example/runs/17", NOW, newest),
-            "last_good": Sighting("16", "https://dbt.example/runs/16", NOW - timedelta(days=1), good) if good else None,
-        }
-        return ErrorRecord(**{**values, **more})  # type: ignore[arg-type]
+        return record_of(node, self.commits[-1], kind=kind, good=good, message=message, **more)
 
     def investigate(self, record: ErrorRecord, bench: GitWorkbench) -> Investigation:
         return PlaybookInvestigator().investigate(InvestigationCase(record), None, bench)
+
+
+def record_of(
+    node: str | None,
+    newest: str,
+    *,
+    kind: FailureKind = FailureKind.TEST,
+    good: str | None = None,
+    message: str = "",
+    **more: object,
+) -> ErrorRecord:
+    failure = Failure(
+        "garden", "prod", "1", "17", "https://dbt.example/runs/17", 1, kind, node, message, NOW, git_sha=newest
+    )
+    values: dict[str, object] = {
+        "fingerprint": "f" * 16,
+        "project": "garden",
+        "environment": "prod",
+        "node": node,
+        "title": f"{node or 'the project'} fails",
+        "error_class": "",
+        "category": Category.CODE_FIX,
+        "priority": Priority.MEDIUM,
+        "latest": failure,
+        "first_seen": NOW,
+        "last_seen": NOW,
+        "occurrences": 2,
+        "state": RecordState.OPEN,
+        "first_bad": Sighting("17", "https://dbt.example/runs/17", NOW, newest),
+        "last_good": Sighting("16", "https://dbt.example/runs/16", NOW - timedelta(days=1), good) if good else None,
+    }
+    return ErrorRecord(**{**values, **more})  # type: ignore[arg-type]
 
 
 def told(investigation: Investigation) -> str:
@@ -136,5 +166,12 @@ def told(investigation: Investigation) -> str:
     lines = [f"{investigation.ending} {investigation.cause_kind}: {investigation.headline} [{investigation.seconds} s]"]
     lines += [f"  {one.certainty}: {one.claim} {one.evidence_ids}" for one in investigation.findings]
     lines += [f"  {one.evidence_id} {one.title} ({one.source}): {one.text}" for one in investigation.evidence]
-    lines += [f"  CANDIDATE {one.strategy}: {one.summary} ({one.risk}) {one.rationale}" for one in investigation.candidates]
-    return "\n".join([*lines, f"  next: {investigation.next_step} who: {investigation.who_should_act} person: {investigation.needs_person}"])
+    lines += [
+        f"  CANDIDATE {one.strategy}: {one.summary} ({one.risk}) {one.rationale}" for one in investigation.candidates
+    ]
+    return "\n".join(
+        [
+            *lines,
+            f"  next: {investigation.next_step} who: {investigation.who_should_act} person: {investigation.needs_person}",
+        ]
+    )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -55,25 +54,38 @@ def clinic(tmp_path: Path) -> BrokenProject:
     return project
 
 
-
-
 def opened(project: BrokenProject, start: str) -> tuple[GitWorkbench, str]:
     """A bench at the newest commit, and the id of the test whose name starts so."""
     bench = project.bench()
     graph = bench.graph()
     assert graph is not None
-    return bench, next(one for one in graph.nodes if one.rsplit(".", 2)[-2].startswith(start) or one.rsplit(".", 1)[-1] == start)
+    return bench, next(
+        one for one in graph.nodes if one.rsplit(".", 2)[-2].startswith(start) or one.rsplit(".", 1)[-1] == start
+    )
 
 
 def visits_with(ward_join: str, columns: str = "") -> str:
-    return BASE["models/marts/visits.sql"].replace("v.ward,", f"v.ward,\n            {columns}" if columns else "v.ward,").rstrip() + f"\n        {ward_join}\n"
+    return (
+        BASE["models/marts/visits.sql"]
+        .replace("v.ward,", f"v.ward,\n            {columns}" if columns else "v.ward,")
+        .rstrip()
+        + f"\n        {ward_join}\n"
+    )
 
 
 def test_a_join_that_repeats_rows_is_mended_without_losing_the_column_it_brought(clinic: BrokenProject) -> None:
     good = clinic.commits[-1]
-    clinic.commit("Rename a comment", {"models/staging/stg_patients.sql": "-- people\nselect patient_id, name from {{ ref('raw_patients') }}\n"})
+    clinic.commit(
+        "Rename a comment",
+        {"models/staging/stg_patients.sql": "-- people\nselect patient_id, name from {{ ref('raw_patients') }}\n"},
+    )
     guilty = clinic.commit(
-        "Show the floor", {"models/marts/visits.sql": visits_with("left join {{ ref('stg_wards') }} as w on v.ward = w.ward", "w.floor,")}
+        "Show the floor",
+        {
+            "models/marts/visits.sql": visits_with(
+                "left join {{ ref('stg_wards') }} as w on v.ward = w.ward", "w.floor,"
+            )
+        },
     )
     clinic.commit("Document", {"README.md": "clinic\n"})
     clinic.build()
@@ -87,14 +99,19 @@ def test_a_join_that_repeats_rows_is_mended_without_losing_the_column_it_brought
     assert first.strategy == "mend the join's grain", told(found)
     assert "select distinct ward, floor from {{ ref('stg_wards') }}" in (first.changes[0].content or "")
     assert "w.floor" in (first.changes[0].content or "")
-    print(told(found))
 
 
-def test_of_two_commits_on_the_model_only_the_older_is_found_guilty_and_only_its_line_goes(clinic: BrokenProject) -> None:
+def test_of_two_commits_on_the_model_only_the_older_is_found_guilty_and_only_its_line_goes(
+    clinic: BrokenProject,
+) -> None:
     good = clinic.commits[-1]
-    broken = BASE["models/marts/visits.sql"].replace("as p on v.patient_id = p.patient_id", "as p on v.patient_id >= p.patient_id")
+    broken = BASE["models/marts/visits.sql"].replace(
+        "as p on v.patient_id = p.patient_id", "as p on v.patient_id >= p.patient_id"
+    )
     guilty = clinic.commit("Loosen the join", {"models/marts/visits.sql": broken})
-    clinic.commit("Say paid", {"models/marts/visits.sql": broken.replace("v.ward,", "v.ward,\n            true as is_paid,")})
+    clinic.commit(
+        "Say paid", {"models/marts/visits.sql": broken.replace("v.ward,", "v.ward,\n            true as is_paid,")}
+    )
     bench, test = opened(clinic, "unique_visits_visit_id")
     try:
         found = clinic.investigate(clinic.record(test, good=good), bench)
@@ -108,7 +125,10 @@ def test_of_two_commits_on_the_model_only_the_older_is_found_guilty_and_only_its
 
 def test_a_macro_upstream_of_the_failing_test_is_found_and_mended(clinic: BrokenProject) -> None:
     good = clinic.commits[-1]
-    guilty = clinic.commit("New rate", {"macros/with_vat.sql": "{% macro with_vat(column) %}nullif({{ column }}, 7) * 1.25{% endmacro %}\n"})
+    guilty = clinic.commit(
+        "New rate",
+        {"macros/with_vat.sql": "{% macro with_vat(column) %}nullif({{ column }}, 7) * 1.25{% endmacro %}\n"},
+    )
     bench, test = opened(clinic, "not_null_visits_cost")
     try:
         found = clinic.investigate(clinic.record(test, good=good), bench)
@@ -121,7 +141,8 @@ def test_a_macro_upstream_of_the_failing_test_is_found_and_mended(clinic: Broken
 def test_a_mistyped_ref_is_mended_by_the_nearest_name(clinic: BrokenProject) -> None:
     good = clinic.commits[-1]
     guilty = clinic.commit(
-        "Average cost", {"models/marts/totals.sql": "select patient_id, avg(cost) as mean from {{ ref('vists') }} group by 1\n"}
+        "Average cost",
+        {"models/marts/totals.sql": "select patient_id, avg(cost) as mean from {{ ref('vists') }} group by 1\n"},
     )
     bench = clinic.bench()
     try:
@@ -130,13 +151,17 @@ def test_a_mistyped_ref_is_mended_by_the_nearest_name(clinic: BrokenProject) -> 
         bench.close()
     assert found.culprit_sha == guilty, told(found)
     assert found.candidates[0].strategy == "mend the name"
-    assert found.candidates[0].changes[0].content == "select patient_id, avg(cost) as mean from {{ ref('visits') }} group by 1\n"
-    print(told(found))
+    assert (
+        found.candidates[0].changes[0].content
+        == "select patient_id, avg(cost) as mean from {{ ref('visits') }} group by 1\n"
+    )
 
 
 def test_broken_yaml_is_taken_back_by_the_commits_own_lines(clinic: BrokenProject) -> None:
     good = clinic.commits[-1]
-    text = BASE["models/marts/marts.yml"].replace("      - name: cost", "        description: one row a visit\n      - name: cost")
+    text = BASE["models/marts/marts.yml"].replace(
+        "      - name: cost", "        description: one row a visit\n      - name: cost"
+    )
     guilty = clinic.commit("Describe", {"models/marts/marts.yml": text.replace("one row", "one: row")})
     bench = clinic.bench()
     try:
@@ -150,7 +175,10 @@ def test_broken_yaml_is_taken_back_by_the_commits_own_lines(clinic: BrokenProjec
 def test_a_model_that_names_a_column_wrongly_is_traced_to_its_commit(clinic: BrokenProject) -> None:
     good = clinic.commits[-1]
     guilty = clinic.commit(
-        "Count visits", {"models/marts/totals.sql": "select patient_id, sum(costs) as cost, count(*) as visits from {{ ref('visits') }} group by 1\n"}
+        "Count visits",
+        {
+            "models/marts/totals.sql": "select patient_id, sum(costs) as cost, count(*) as visits from {{ ref('visits') }} group by 1\n"
+        },
     )
     bench = clinic.bench()
     try:
@@ -159,12 +187,14 @@ def test_a_model_that_names_a_column_wrongly_is_traced_to_its_commit(clinic: Bro
         bench.close()
     assert found.culprit_sha == guilty, told(found)
     assert found.candidates, told(found)
-    print(told(found))
 
 
 def test_a_failure_upstream_is_named_as_the_cause_of_what_was_skipped(clinic: BrokenProject) -> None:
     good = clinic.commits[-1]
-    guilty = clinic.commit("Tidy", {"models/staging/stg_visits.sql": "select visit_id, patient_id, wing, cost from {{ ref('raw_visits') }}\n"})
+    guilty = clinic.commit(
+        "Tidy",
+        {"models/staging/stg_visits.sql": "select visit_id, patient_id, wing, cost from {{ ref('raw_visits') }}\n"},
+    )
     bench, test = opened(clinic, "unique_visits_visit_id")
     try:
         found = clinic.investigate(clinic.record(test, good=good), bench)

@@ -59,7 +59,9 @@ UNIQUE = "test.garden.unique_stg_plants_plant_id"
 @pytest.fixture
 def garden(tmp_path: Path) -> BrokenProject:
     project = BrokenProject(tmp_path)
-    project.commit("plants", {"models/sources.yml": SOURCES, "models/stg_plants.sql": STG_PLANTS, "models/tallest.sql": TALLEST})
+    project.commit(
+        "plants", {"models/sources.yml": SOURCES, "models/stg_plants.sql": STG_PLANTS, "models/tallest.sql": TALLEST}
+    )
     project.sql(
         """
         create schema nursery;
@@ -86,7 +88,9 @@ def test_id(garden: BrokenProject, name: str) -> str:
 test_id.__test__ = False  # type: ignore[attr-defined]
 
 
-def test_a_column_renamed_in_the_source_is_read_by_its_new_name_and_keeps_its_old_one_downstream(garden: BrokenProject) -> None:
+def test_a_column_renamed_in_the_source_is_read_by_its_new_name_and_keeps_its_old_one_downstream(
+    garden: BrokenProject,
+) -> None:
     garden.sql("alter table nursery.plants rename column height_cm to stem_height")
     garden.build()
     record = garden.record("model.garden.stg_plants", kind=FailureKind.MODEL, good=garden.commits[-1])
@@ -105,7 +109,6 @@ def test_a_column_renamed_in_the_source_is_read_by_its_new_name_and_keeps_its_ol
     assert "stem_height / 100.0 as height_m" in change.content
     assert "-- one row a plant" in change.content
     assert found.root_node == "source.garden.nursery.plants"
-    print(told(found))
 
 
 def test_a_dropped_column_is_not_replaced_by_one_that_merely_sounds_alike(garden: BrokenProject) -> None:
@@ -143,7 +146,6 @@ def test_rows_delivered_twice_are_read_once_and_the_load_is_named(garden: Broken
     assert fix.changes[0].content is not None
     assert "qualify row_number() over (partition by id order by _loaded_at) = 1" in fix.changes[0].content
     assert any("2026-11-20 01:00" in one.text for one in found.evidence)
-    print(told(found))
 
 
 def test_rows_with_one_key_and_different_values_are_never_hidden(garden: BrokenProject) -> None:
@@ -159,7 +161,9 @@ def test_rows_with_one_key_and_different_values_are_never_hidden(garden: BrokenP
 
 
 def test_a_new_value_is_counted_and_left_to_a_person(garden: BrokenProject) -> None:
-    garden.sql("insert into nursery.plants select i, 'fern', 20, timestamp '2026-11-20 01:00:00' from range(100, 104) t(i)")
+    garden.sql(
+        "insert into nursery.plants select i, 'fern', 20, timestamp '2026-11-20 01:00:00' from range(100, 104) t(i)"
+    )
     record = garden.record(test_id(garden, "accepted_values_stg_plants"), good=garden.commits[-1])
     bench = garden.bench()
     try:

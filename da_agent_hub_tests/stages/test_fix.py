@@ -18,7 +18,7 @@ from da_agent_hub.domain.investigation import Candidate, Ending, FileChange, Inv
 from da_agent_hub.domain.issue import Issue, IssueDraft, RepoRef
 from da_agent_hub.playbooks import PlaybookInvestigator
 from da_agent_hub.stages.fix import fix_issue
-from da_agent_hub.stages.investigate import investigate_issue
+from da_agent_hub.stages.investigate import investigate_issue, tell_findings
 
 from ..fakes.tracker import Died, FakeTracker, Host
 from ..playbooks.broken_project import NOW, BrokenProject
@@ -64,14 +64,21 @@ class Scene:
         self.mill.build()
         self.mill.sql("alter table mill.sacks rename column kilos to weight_kilos")
         self.repo = RepoRef("acme", "garden")
+        self.new_host()
+        self.store: SqlRecordStore = open_record_store(f"sqlite:///{place / 'hub.db'}")
+        self.record: ErrorRecord = self.mill.record(
+            "model.garden.stg_sacks", kind=FailureKind.MODEL, good=self.mill.commits[0]
+        )
+        self.event = InboxEvent(
+            "comment:1", str(self.issue.ref), EventKind.COMMENT, "ada", NOW, text="@claude create PR"
+        )
+        self.bench: GitWorkbench = self.mill.bench()
+
+    def new_host(self) -> None:
         self.host = Host(repo=self.repo)
         self.show_branch()
         self.tracker = FakeTracker(self.host, "hub[bot]")
         self.issue: Issue = self.tracker.create_issue(self.repo, IssueDraft("stg_sacks fails", "body", ("dbt-error",)))
-        self.store: SqlRecordStore = open_record_store(f"sqlite:///{place / 'hub.db'}")
-        self.record: ErrorRecord = self.mill.record("model.garden.stg_sacks", kind=FailureKind.MODEL, good=self.mill.commits[0])
-        self.event = InboxEvent("comment:1", str(self.issue.ref), EventKind.COMMENT, "ada", NOW, text="@claude create PR")
-        self.bench: GitWorkbench = self.mill.bench()
 
     def show_branch(self) -> None:
         """GitHub's default branch is what the repository has."""
@@ -97,7 +104,9 @@ class Scene:
 
     def candidate(self, path: str, text: str) -> Investigation:
         found = Candidate("by hand", f"Change {path}", "because", (FileChange(path, text),))
-        return Investigation(Ending.ANSWERED, "a test", "a cause", "code", candidates=(found,), base_sha=self.mill.commits[-1])
+        return Investigation(
+            Ending.ANSWERED, "a test", "a cause", "code", candidates=(found,), base_sha=self.mill.commits[-1]
+        )
 
 
 @pytest.fixture
@@ -126,8 +135,6 @@ def test_a_renamed_column_ends_in_one_verified_pull_request_and_one_comment(scen
     assert fix.verification.row_counts[0].after == 20
     assert scene.store.fixes(str(scene.issue.ref)) == [fix]
     assert scene.store.issue_of_pull_request(str(pull.ref)) == str(scene.issue.ref)
-    print(comment)
-    print(pull.body)
 
     scene.fix(investigation)  # the same event again
     assert len(scene.host.pulls) == 1
@@ -144,24 +151,24 @@ def test_a_renamed_column_ends_in_one_verified_pull_request_and_one_comment(scen
 
 def test_killed_at_any_write_and_started_again_it_leaves_one_branch_one_pull_request_one_comment(scene: Scene) -> None:
     investigation = scene.investigate()
-    first = scene.host.writes
-    for late in (False, True):
-        for number in range(1, 4):
-            scene.host.die_at, scene.host.die_late = scene.host.writes + number, late
-            try:
-                scene.fix(investigation)
-            except Died:
-                pass
-            scene.host.die_at = None
+    # the commit, the pull request, the comment: before or after GitHub has it
+    for number, late in ((1, True), (2, True), (3, False), (3, True)):
+        scene.new_host()
+        tell_findings(scene.issue.ref, scene.event, investigation, None, scene.tracker)
+        scene.host.die_at, scene.host.die_late = scene.host.writes + number, late
+        with pytest.raises(Died):
             scene.fix(investigation)
-            assert len(scene.host.pulls) == 1
-            assert len(scene.thread()) == 1
-    assert scene.host.writes > first
-    assert sorted(scene.host.branches) == ["claude/issue-1-stg-sacks", "main"]
+        scene.host.die_at = None
+        assert scene.fix(investigation).outcome is FixOutcome.OPENED
+        assert len(scene.host.pulls) == 1
+        assert len(scene.thread()) == 1
+        assert sorted(scene.host.branches) == ["claude/issue-1-stg-sacks", "main"]
 
 
 def test_a_patch_that_breaks_what_passed_is_not_opened(scene: Scene) -> None:
-    wrong = MODELS["models/stg_sacks.sql"].replace("            kilos -- dry weight", "            null::double as kilos")
+    wrong = MODELS["models/stg_sacks.sql"].replace(
+        "            kilos -- dry weight", "            null::double as kilos"
+    )
     fix = scene.fix(scene.candidate("models/stg_sacks.sql", wrong))
     assert fix.outcome is FixOutcome.NEEDS_PERSON, fix
     assert "not_null_by_grain_kilos" in fix.reason
@@ -169,7 +176,9 @@ def test_a_patch_that_breaks_what_passed_is_not_opened(scene: Scene) -> None:
 
 
 def test_a_patch_that_weakens_a_test_is_refused_before_anything_runs(scene: Scene) -> None:
-    weaker = scene.mill.git("show", "HEAD:models/sources.yml").replace("data_tests: [unique, not_null]", "data_tests: [unique]")
+    weaker = scene.mill.git("show", "HEAD:models/sources.yml").replace(
+        "data_tests: [unique, not_null]", "data_tests: [unique]"
+    )
     fix = scene.fix(scene.candidate("models/sources.yml", weaker))
     assert fix.outcome is FixOutcome.REFUSED
     assert fix.verification is None

@@ -1,0 +1,133 @@
+"""Failures that come and go, that hide behind one another, or that somebody mended meanwhile."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from da_agent_hub.domain.failure import FailureKind
+from da_agent_hub.domain.investigation import Investigation
+
+from .broken_project import BrokenProject, told
+
+pytestmark = pytest.mark.slow
+
+BASE = {
+    "models/sources.yml": """
+        sources:
+          - name: port
+            schema: port
+            tables: [{name: ships}, {name: calls}]
+        models:
+          - name: calls
+            columns:
+              - name: call_id
+                data_tests: [unique]
+    """,
+    "models/stg_ships.sql": "select ship_id, name, flag from {{ source('port', 'ships') }}\n",
+    "models/stg_calls.sql": "select call_id, ship_id, berth from {{ source('port', 'calls') }}\n",
+    "models/calls.sql": """
+        select c.call_id, c.berth, s.name
+        from {{ ref('stg_calls') }} as c
+        left join {{ ref('stg_ships') }} as s on c.ship_id = s.ship_id
+    """,
+}
+
+
+@pytest.fixture
+def port(tmp_path: Path) -> BrokenProject:
+    project = BrokenProject(tmp_path, directory="transform/dbt")
+    project.commit("port", BASE)
+    project.sql(
+        """
+        create schema port;
+        create table port.ships as select i as ship_id, 'ship ' || i as name, 'NL' as flag from range(9) t(i);
+        create table port.calls as select i as call_id, i % 9 as ship_id, 'b' || i % 4 as berth from range(30) t(i);
+        """
+    )
+    project.build()
+    return project
+
+
+def look(project: BrokenProject, start: str, **record: object) -> Investigation:
+    bench = project.bench()
+    try:
+        graph = bench.graph()
+        node = next((one for one in graph.nodes if one.split(".")[2].startswith(start)), None) if graph else None
+        return project.investigate(project.record(node, **record), bench)  # type: ignore[arg-type]
+    finally:
+        bench.close()
+
+
+def test_a_grain_broken_by_a_commit_is_found_behind_a_source_that_broke_meanwhile(port: BrokenProject) -> None:
+    good = port.commits[-1]
+    broken = BASE["models/calls.sql"].replace("c.ship_id = s.ship_id", "c.ship_id <= s.ship_id")
+    guilty = port.commit("Loosen", {"models/calls.sql": broken})
+    port.sql("alter table port.ships rename column flag to flag_state")
+    found = look(port, "unique_calls", good=good, message="Got 26 results, configured to fail if != 0")
+    assert found.culprit_sha == guilty, told(found)
+    assert found.candidates[0].changes[0].path == "transform/dbt/models/calls.sql"
+    assert "c.ship_id = s.ship_id" in (found.candidates[0].changes[0].content or "")
+
+
+def test_what_a_later_commit_mended_is_blamed_on_the_first_and_needs_no_fix(port: BrokenProject) -> None:
+    good = port.commits[-1]
+    guilty = port.commit(
+        "Loosen", {"models/calls.sql": BASE["models/calls.sql"].replace("c.ship_id = s", "c.ship_id <= s")}
+    )
+    record = {"good": good, "latest": port.record(None).latest}
+    port.commit("Mend", {"models/calls.sql": BASE["models/calls.sql"]})
+    found = look(port, "unique_calls", **record)
+    assert found.culprit_sha == guilty, told(found)
+    assert not found.candidates
+
+
+def test_a_test_that_throws_dice_is_called_flaky_and_no_commit_is_blamed(port: BrokenProject) -> None:
+    good = port.commits[-1]
+    port.commit("Sample", {"tests/berths.sql": "select 1 from {{ ref('calls') }} where random() < 0.02\n"})
+    port.commit("Readme", {"README.md": "port\n"})
+    found = look(port, "berths", good=good, flaky_evidence="passed 3 and failed 2 times at one commit")
+    assert found.cause_kind == "flaky", told(found)
+    assert found.culprit_sha is None
+    assert not found.candidates
+
+
+def test_several_columns_renamed_at_once_are_all_read_by_their_new_names(port: BrokenProject) -> None:
+    port.sql("alter table port.ships rename column name to ship_name")
+    port.sql("alter table port.ships rename column flag to flag_state")
+    found = look(port, "stg_ships", kind=FailureKind.MODEL, good=port.commits[-1])
+    text = found.candidates[0].changes[0].content or ""
+    assert "ship_name as name, flag_state as flag" in text, told(found)
+
+
+def test_rows_that_an_incremental_model_kept_from_a_bad_commit_do_not_hide_the_commit(port: BrokenProject) -> None:
+    model = "{{{{ config(materialized='incremental') }}}}\nselect call_id, ship_id from {{{{ ref('stg_calls') }}}}{}\n"
+    yaml = "models:\n  - name: log\n    columns:\n      - name: call_id\n        data_tests: [unique]\n"
+    guarded = "\n{% if is_incremental() %} where call_id > (select max(call_id) from {{ this }}) {% endif %}"
+    good = port.commit("Log", {"models/log.sql": model.format(guarded), "models/log.yml": yaml})
+    port.build()
+    guilty = port.commit(
+        "Twice",
+        {
+            "models/log.sql": model.format(guarded)
+            .replace("from {{ ref", "from (select * from {{ ref")
+            .replace("}}\n{% if", "}} union all select * from {{ ref('stg_calls') }})\n{% if")
+        },
+    )
+    port.build()
+    found = look(port, "unique_log", good=good)
+    assert found.culprit_sha == guilty, told(found)
+
+
+def test_an_investigation_without_time_says_so_and_keeps_what_it_saw(port: BrokenProject) -> None:
+    from da_agent_hub.domain.investigation import Ending, InvestigationCase
+    from da_agent_hub.playbooks import PlaybookInvestigator
+
+    bench = port.bench()
+    try:
+        found = PlaybookInvestigator(0.0).investigate(InvestigationCase(port.record("model.garden.calls")), None, bench)
+    finally:
+        bench.close()
+    assert found.ending is Ending.BUDGET
+    assert found.evidence
