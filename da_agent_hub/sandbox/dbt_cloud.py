@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Awaitable, Callable
 from contextlib import asynccontextmanager
-from datetime import datetime, timedelta, timezone
+from datetime import datetime
 from typing import Any
 
 from starlette.applications import Starlette
@@ -16,21 +16,11 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
+from .dbt_cloud_shapes import Shapes, moment
 from .dbt_jobs import Job
 from .job_queue import JobQueue
-from .run_archive import CANCELLED, ERROR, QUEUED, RUNNING, STARTING, SUCCESS, Run, RunArchive, Step
+from .run_archive import Run, RunArchive
 from .world import World, WorldProject
-
-_WORDS = {
-    QUEUED: "Queued",
-    STARTING: "Starting",
-    RUNNING: "Running",
-    SUCCESS: "Success",
-    ERROR: "Error",
-    CANCELLED: "Cancelled",
-}
-_LOG_LINES = 1_000
-_DBT_VERSION = "1.11.0-latest"
 
 
 class ApiError(Exception):
@@ -70,6 +60,7 @@ class DbtCloud:
         self.archive = RunArchive(world.archive_folder)
         self.queue = JobQueue(world, self.archive)
         self._jobs = {job.id: (project, job) for project in world.projects for job in project.jobs}
+        self.shapes = Shapes(world, self.archive, self._jobs)
 
     def routes(self) -> list[BaseRoute]:
         """Every path, with the slash at its end that dbt Cloud asks for."""
@@ -124,21 +115,21 @@ class DbtCloud:
 
     def accounts(self, request: Request) -> Response:
         """The one account."""
-        return _listed(request, [self._account()])
+        return _listed(request, [self.shapes.account()])
 
     def account(self, _request: Request) -> Response:
         """The account."""
-        return _one(self._account())
+        return _one(self.shapes.account())
 
     def projects(self, request: Request) -> Response:
         """All projects."""
-        return _listed(request, [self._project(project) for project in self.world.projects])
+        return _listed(request, [self.shapes.project(project) for project in self.world.projects])
 
     def project(self, request: Request) -> Response:
         """One project."""
         return _one(
             _found(
-                self._project(one)
+                self.shapes.project(one)
                 for one in self.world.projects
                 if one.dbt_cloud_project_id == request.path_params["project"]
             )
@@ -149,14 +140,14 @@ class DbtCloud:
         wanted = _number(request, "project_id")
         return _listed(
             request,
-            [self._environment(one) for one in self.world.projects if wanted in (None, one.dbt_cloud_project_id)],
+            [self.shapes.environment(one) for one in self.world.projects if wanted in (None, one.dbt_cloud_project_id)],
         )
 
     def environment(self, request: Request) -> Response:
         """One environment."""
         return _one(
             _found(
-                self._environment(one)
+                self.shapes.environment(one)
                 for one in self.world.projects
                 if one.environment_id == request.path_params["environment"]
             )
@@ -168,7 +159,7 @@ class DbtCloud:
         return _listed(
             request,
             [
-                self._job(job)
+                self.shapes.job(job)
                 for _, job in self._jobs.values()
                 if project in (None, job.project_id) and environment in (None, job.environment_id)
             ],
@@ -176,7 +167,7 @@ class DbtCloud:
 
     def job(self, request: Request) -> Response:
         """One job."""
-        return _one(self._job(self._known_job(request)[1]))
+        return _one(self.shapes.job(self._known_job(request)[1]))
 
     def _known_job(self, request: Request) -> tuple[WorldProject, Job]:
         found = self._jobs.get(request.path_params["job"])
@@ -208,7 +199,7 @@ class DbtCloud:
                 "The request was invalid. Please double check the provided data and try again.",
                 {"steps_override": ["Must be a list of dbt commands."]},
             )
-        return _one(self._run(self.queue.add(project, job, body["cause"], tuple(override))))
+        return _one(self.shapes.run(self.queue.add(project, job, body["cause"], tuple(override))))
 
     # runs
 
@@ -233,29 +224,29 @@ class DbtCloud:
         for name, attribute in (("finished_at__range", "finished_at"), ("created_at__range", "created_at")):
             if name in query:
                 since, until = _range(name, query[name])
-                runs = [run for run in runs if since <= _moment(getattr(run, attribute)) <= until]
+                runs = [run for run in runs if since <= moment(getattr(run, attribute)) <= until]
         order = query.get("order_by", "id")
         key = order.removeprefix("-")
         if key not in ("id", "created_at", "finished_at"):
             raise ApiError(400, f"Invalid order_by: {order}")
         runs.sort(
-            key=lambda run: (run.id if key == "id" else _moment(getattr(run, key)), run.id),
+            key=lambda run: (run.id if key == "id" else moment(getattr(run, key)), run.id),
             reverse=order.startswith("-"),
         )
         return _listed(
-            request, runs, render=lambda run: self._run(run, _related(request) - {"run_steps", "debug_logs"})
+            request, runs, render=lambda run: self.shapes.run(run, _related(request) - {"run_steps", "debug_logs"})
         )
 
     def run(self, request: Request) -> Response:
         """One run; its steps with ``include_related=run_steps``."""
-        return _one(self._run(self._known_run(request), _related(request)))
+        return _one(self.shapes.run(self._known_run(request), _related(request)))
 
     def cancel(self, request: Request) -> Response:
         """Take a run that waits out of the queue; one that works already ends by itself."""
         run = self._known_run(request)
         if run.finished:
             raise ApiError(400, "This run has already completed.")
-        return _one(self._run(self.queue.cancel(run)))
+        return _one(self.shapes.run(self.queue.cancel(run)))
 
     def _known_run(self, request: Request) -> Run:
         run = self.archive.get(request.path_params["run"])
@@ -286,138 +277,6 @@ class DbtCloud:
         if step is not None:
             return step
         return max((one.index for one in run.steps if one.finished_at), default=0)
-
-    # shapes
-
-    def _account(self) -> dict[str, Any]:
-        return {
-            "id": self.world.account_id,
-            "name": self.world.account_name,
-            "state": 1,
-            "plan": "enterprise",
-            "created_at": self.world.made_at,
-            "updated_at": self.world.made_at,
-        }
-
-    def _project(self, project: WorldProject) -> dict[str, Any]:
-        return {
-            "id": project.dbt_cloud_project_id,
-            "account_id": self.world.account_id,
-            "name": project.name,
-            "dbt_project_subdirectory": None if project.dbt_directory == "." else project.dbt_directory,
-            "repository": {"full_name": f"{project.owner}/{project.repo}", "remote_backend": "github"},
-            "state": 1,
-            "type": 0,
-        }
-
-    def _environment(self, project: WorldProject) -> dict[str, Any]:
-        return {
-            "id": project.environment_id,
-            "account_id": self.world.account_id,
-            "project_id": project.dbt_cloud_project_id,
-            "name": project.environment_name,
-            "type": "deployment",
-            "deployment_type": "production",
-            "dbt_version": _DBT_VERSION,
-            "use_custom_branch": False,
-            "custom_branch": None,
-            "state": 1,
-        }
-
-    def _job(self, job: Job) -> dict[str, Any]:
-        return {
-            "id": job.id,
-            "account_id": self.world.account_id,
-            "project_id": job.project_id,
-            "environment_id": job.environment_id,
-            "name": job.name,
-            "execute_steps": list(job.commands),
-            "generate_docs": job.generate_docs,
-            "run_generate_sources": job.run_generate_sources,
-            "dbt_version": None,
-            "job_type": "scheduled",
-            "schedule": {"cron": job.cron, "date": {"type": "custom_cron", "cron": job.cron}},
-            "settings": {"threads": 1, "target_name": "prod"},
-            "triggers": {"github_webhook": False, "schedule": True, "git_provider_webhook": False, "on_merge": False},
-            "state": 1,
-        }
-
-    def _run(self, run: Run, related: frozenset[str] | set[str] = frozenset()) -> dict[str, Any]:
-        project, job = self._jobs[run.job_id]
-        shape: dict[str, Any] = {
-            "id": run.id,
-            "account_id": self.world.account_id,
-            "project_id": run.project_id,
-            "environment_id": run.environment_id,
-            "job_definition_id": run.job_id,
-            "job_id": run.job_id,
-            "status": run.status,
-            "status_humanized": _WORDS[run.status],
-            "status_message": run.status_message,
-            "dbt_version": _DBT_VERSION,
-            "git_branch": "main",
-            "git_sha": run.git_sha,
-            "created_at": run.created_at,
-            "updated_at": run.finished_at or run.started_at or run.created_at,
-            "dequeued_at": run.started_at,
-            "started_at": run.started_at,
-            "finished_at": run.finished_at,
-            "duration": _lasted(run.created_at, run.finished_at),
-            "queued_duration": _lasted(run.created_at, run.started_at),
-            "run_duration": _lasted(run.started_at, run.finished_at),
-            "in_progress": not run.finished,
-            "is_complete": run.finished,
-            "is_success": run.status == SUCCESS,
-            "is_error": run.status == ERROR,
-            "is_cancelled": run.status == CANCELLED,
-            "is_running": run.status == RUNNING,
-            "artifacts_saved": run.finished,
-            "has_docs_generated": job.generate_docs and run.finished,
-            "has_sources_generated": job.run_generate_sources and run.finished,
-            "can_retry": run.status == ERROR,
-            "href": f"/deploy/{self.world.account_id}/projects/{run.project_id}/runs/{run.id}/",
-            "trigger": {
-                "id": run.id + 1,
-                "job_definition_id": run.job_id,
-                "cause": run.cause,
-                "cause_category": run.cause_category,
-                "git_branch": None,
-                "git_sha": None,
-                "steps_override": list(run.steps_override) or None,
-            },
-            "job": None,
-            "environment": None,
-            "run_steps": [],
-        }
-        if "job" in related:
-            shape["job"] = self._job(job)
-        if "environment" in related:
-            shape["environment"] = self._environment(project)
-        if "run_steps" in related:
-            shape["run_steps"] = [self._run_step(run, step, "debug_logs" in related) for step in run.steps]
-        return shape
-
-    def _run_step(self, run: Run, step: Step, debug_logs: bool) -> dict[str, Any]:
-        log = self.archive.log(run.id, step.index)
-        return {
-            "id": run.id * 100 + step.index,
-            "run_id": run.id,
-            "account_id": self.world.account_id,
-            "index": step.index,
-            "name": step.name,
-            "status": step.status,
-            "status_humanized": _WORDS[step.status],
-            "status_color": None,
-            "started_at": step.started_at,
-            "finished_at": step.finished_at,
-            "created_at": step.started_at,
-            "updated_at": step.finished_at,
-            "duration": _lasted(step.started_at, step.finished_at),
-            "logs": log,
-            "debug_logs": log if debug_logs else "\n".join(log.splitlines()[-_LOG_LINES:]),
-            "log_path": None,
-            "debug_log_path": None,
-        }
 
 
 def _found(found: Any) -> Any:
@@ -484,24 +343,8 @@ def _numbers(name: str, text: str) -> set[int]:
 def _range(name: str, text: str) -> tuple[datetime, datetime]:
     try:
         since, until = json.loads(text)
-        return _moment(since), _moment(until)
+        return moment(since), moment(until)
     except (ValueError, TypeError):
         raise ApiError(
             400, f'{name} must be a list of two times: ["2026-01-01T00:00:00Z","2026-01-02T00:00:00Z"]'
         ) from None
-
-
-_NEVER = datetime(1, 1, 1, tzinfo=timezone.utc)
-
-
-def _moment(text: str | None) -> datetime:
-    if text is None:
-        return _NEVER
-    moment = datetime.fromisoformat(text.strip().replace("Z", "+00:00").replace(" ", "+"))
-    return moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)
-
-
-def _lasted(since: str | None, until: str | None) -> str:
-    if not since or not until:
-        return "00:00:00"
-    return str(timedelta(seconds=int((_moment(until) - _moment(since)).total_seconds()))).rjust(8, "0")
