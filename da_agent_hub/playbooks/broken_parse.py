@@ -10,7 +10,7 @@ from pathlib import Path
 from ..domain.investigation import Candidate, FileChange, Investigation
 from ..ports import DbtResult
 from .case_file import CaseFile, plural
-from .code_cause import Build, bisect, describe, describe_hunks, last_good_sha, smallest_revert
+from .code_cause import Build, bisect, describe, describe_hunks, last_good_sha, search_good, smallest_revert
 from .experiment import FAILS, PASSES, Trial, last_lines
 
 _UNKNOWN_REF = re.compile(
@@ -47,6 +47,10 @@ def investigate_broken_parse(case: CaseFile, message: str) -> Investigation:
     propose_meant_name(case, message, parse, message_id)
     sha, why = last_good_sha(case)
     culprit = None
+    folder = () if case.bench.dbt_directory == "." else (case.bench.dbt_directory,)
+    if sha is None:
+        older = search_good(case.bench.commits(None, case.head, folder), parse)
+        sha = older[0] if older is not None else None
     if sha is not None:
         first = parse(sha)
         good_id = case.add(
@@ -56,7 +60,6 @@ def investigate_broken_parse(case: CaseFile, message: str) -> Investigation:
             "experiment",
         )
         if first.verdict == PASSES:
-            folder = () if case.bench.dbt_directory == "." else (case.bench.dbt_directory,)
             commits = case.bench.commits(sha, case.head, folder)
             found = bisect(case, sha, commits, parse, first)
             if found is not None:

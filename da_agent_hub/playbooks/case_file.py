@@ -23,7 +23,8 @@ class CaseFile:
     """One investigation in the making.
 
     ``graph`` is the lineage of the newest commit where that parses, else the stored one; ``head`` is that commit.
-    ``hidden`` are lower-case names of columns that hold personal data.
+    ``hidden`` are lower-case names of columns that hold personal data. ``stale`` tells that an incremental table keeps rows
+    which a build from scratch does not give.
     """
 
     record: ErrorRecord
@@ -32,6 +33,7 @@ class CaseFile:
     head: str
     deadline: float
     hidden: frozenset[str] = frozenset()
+    stale: bool = False
     evidence: list[Evidence] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
     candidates: list[Candidate] = field(default_factory=list)

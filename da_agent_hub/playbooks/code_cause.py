@@ -13,9 +13,10 @@ from ..domain.investigation import FileChange
 from ..domain.line_merge import Hunk, hunks_of, without
 from ..ports import Commit
 from .case_file import CaseFile, plural
-from .experiment import PASSES, Trial
+from .experiment import ABSENT, PASSES, Trial
 
 MOST_TRIALS_OF_HUNKS = 10
+MOST_STEPS_BACK = 6
 Build = Callable[[str, Sequence[FileChange]], Trial]
 
 
@@ -84,6 +85,27 @@ def bisect(case: CaseFile, good: str, commits: Sequence[Commit], build: Build, f
         else:
             high = middle
     return Culprit(oldest_first[high], low_sha, low_trial) if oldest_first else None
+
+
+def search_good(commits: Sequence[Commit], build: Build) -> tuple[str, Trial] | None:
+    """Where no good run is known: step back through ``commits`` (newest first), twice as far each time, to one that passes.
+
+    None where none does among those in which the node exists.
+    """
+    failing, beyond, place = 0, len(commits), 1
+    for _ in range(MOST_STEPS_BACK):
+        if failing >= beyond - 1:
+            return None
+        here = min(place, beyond - 1)
+        trial = build(commits[here].sha, ())
+        if trial.verdict == PASSES:
+            return commits[here].sha, trial
+        if trial.verdict == ABSENT:  # too far back: the node is younger
+            beyond = here
+        else:
+            failing = here
+        place = here * 2 + 1 if beyond == len(commits) else (failing + beyond) // 2
+    return None
 
 
 def smallest_revert(case: CaseFile, culprit: Commit, build: Build) -> Revert | None:

@@ -5,11 +5,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Sequence
 from datetime import datetime, timezone
-from pathlib import Path
-
-import yaml
 
 from ..domain.dbt import GraphNode, ProjectGraph
 from ..domain.error_record import Category
@@ -18,11 +14,12 @@ from ..domain.investigation import Ending, Investigation, InvestigationCase
 from ..ports import Workbench
 from .broken_parse import ParseExperiment, investigate_broken_parse, propose_meant_name
 from .case_file import CaseFile, TimeIsUpError, table, with_times
-from .code_cause import last_good_sha
+from .code_cause import last_good_sha, relevant_paths, search_good
 from .code_change import investigate_code, name_mended_commit
 from .duplicate_keys import investigate_duplicates, key_of
 from .experiment import ABSENT, BLOCKED, FAILS, PASSES, UNPARSED, Experiment, Trial, last_lines
 from .freshness import investigate_freshness
+from .personal_data import hidden_here, personal_columns
 from .renamed_column import investigate_missing_column, missing_column
 from .unexpected_values import investigate_conversion, investigate_values, unconvertible_value
 from .unstable import investigate_flaky, investigate_transient, investigate_unreproduced, is_transient
@@ -76,7 +73,7 @@ def _investigate(case: CaseFile) -> Investigation:
     parsed = bench.graph()
     if parsed is not None:
         case.graph = parsed
-    case.hidden = _personal_columns(bench)
+    case.hidden = personal_columns(bench)
     _describe(case)
     if parsed is None and record.node is not None and record.latest.kind is not FailureKind.COMPILE:
         parsed = _at_the_failing_commit(case)
@@ -151,6 +148,8 @@ def _by_building(case: CaseFile, node: GraphNode) -> Investigation:
     )
     case.claim(f"{node.name} fails at the newest commit on today's data.", "confirmed", reproduced_id)
     _failing_rows(case, node, reproduced)
+    if case.stale:
+        return _stale_rows(case, node, reproduced_id)
     flaky = investigate_flaky(case, node, experiment, reproduced)
     if flaky is not None:
         return flaky
@@ -177,6 +176,7 @@ def _reproduce(case: CaseFile, node: GraphNode) -> tuple[Experiment, Trial]:
         rebuilt = anew.at(case.head)
         if rebuilt.verdict == trial.verdict:
             return anew, rebuilt
+        case.stale = rebuilt.verdict == PASSES
     return experiment, trial
 
 
@@ -216,8 +216,7 @@ def _code_or_data(case: CaseFile, node: GraphNode, experiment: Experiment, repro
     """Build the last good commit on today's data: where that passes, a commit is the cause; None where it is the data."""
     sha, why = last_good_sha(case)
     if sha is None:
-        case.add("Last good commit", "run history", why, "history")
-        return None
+        return _without_good_run(case, node, why, experiment, reproduced)
     if sha == case.head:
         same_id = case.add(
             "Code or data?", "run history", f"{why}, which is still the newest: the code did not change", "history"
@@ -247,6 +246,51 @@ def _code_or_data(case: CaseFile, node: GraphNode, experiment: Experiment, repro
             good_id,
         )
     return None
+
+
+def _without_good_run(
+    case: CaseFile, node: GraphNode, why: str, experiment: Experiment, reproduced: Trial
+) -> Investigation | None:
+    """No run is known in which it passed: go back through the commits that touch it, building each on today's data."""
+    touching = case.bench.commits(None, case.head, relevant_paths(case, node))
+    found = search_good(touching, experiment.at)
+    if found is None:
+        case.add(
+            "Last good commit",
+            "dbt build at older commits",
+            f"{why}; no older commit that touches it passes on today's data",
+            "history",
+        )
+        return None
+    sha, good = found
+    good_id = case.add(
+        "Code or data? An older commit on today's data",
+        good.command,
+        f"{why}\n{node.name}: {good.verdict} at {sha[:10]}",
+        "experiment",
+    )
+    return investigate_code(case, node, sha, good, good_id, experiment, reproduced)
+
+
+def _stale_rows(case: CaseFile, node: GraphNode, reproduced_id: str) -> Investigation:
+    """Built anew it passes: an incremental table keeps rows from before the code or the data was mended."""
+    nodes = [case.graph.get(one) for one in (node.unique_id, *case.graph.ancestors(node.unique_id))]
+    tables = [one.name for one in nodes if one is not None and one.materialized == "incremental"]
+    command = f"dbt build --full-refresh --select {' '.join(tables)}"
+    anew_id = case.add(
+        "Does it fail when the tables are built anew?", command, f"{node.name} passes then", "experiment"
+    )
+    names = ", ".join(tables)
+    case.claim(f"{names} keeps rows that today's code and data would not give.", "confirmed", reproduced_id, anew_id)
+    return case.conclude(
+        f"{node.name} fails on rows that the incremental {names} kept from an earlier run; built anew it passes.",
+        "data",
+        next_step=f"Run {command}, once nothing in it is history that the sources no longer hold.",
+        who=case.owner_of(case.graph.get(case.record.node)) or f"the owner of {tables[0]}",
+        needs_person="no change of the code mends rows that are stored already; building the table anew is a person's decision",
+        root_node=next((one.unique_id for one in nodes if one is not None and one.name == tables[0]), None),
+        confidence=0.85,
+    )
 
 
 def _mended_code(case: CaseFile, node: GraphNode, experiment: Experiment) -> Investigation | None:
@@ -330,55 +374,9 @@ def _failing_rows(case: CaseFile, node: GraphNode, trial: Trial) -> None:
         case.add(
             f"Rows that {node.name} returns",
             sql.strip(),
-            table(rows.columns, rows.rows, _hidden_here(case, node, rows.columns)),
+            table(rows.columns, rows.rows, hidden_here(case, node, rows.columns)),
             "rows",
         )
-
-
-def _hidden_here(case: CaseFile, node: GraphNode, columns: Sequence[str]) -> frozenset[str]:
-    # dbt's own tests call the tested column unique_field, value_field or from_field.
-    model = case.graph.get(node.test.attached_node) if node.test else None
-    everything = model is not None and ("pii" in model.tags or bool(model.meta.get("pii")))
-    tested = node.test.column if node.test else None
-    if everything or (tested and tested.lower() in case.hidden):
-        return frozenset(one.lower() for one in columns)
-    return case.hidden
-
-
-def _personal_columns(bench: Workbench) -> frozenset[str]:
-    """Columns that the project's YAML tags as personal data, by name: a name is hidden wherever it occurs."""
-    hidden: set[str] = set()
-    root = bench.root / bench.dbt_directory
-    for path in [*root.rglob("*.yml"), *root.rglob("*.yaml")]:
-        if not {"dbt_packages", "target", ".git"} & set(path.parts):
-            hidden |= _tagged(path)
-    return frozenset(hidden)
-
-
-def _tagged(path: Path) -> set[str]:
-    try:
-        text = path.read_text(encoding="utf-8", errors="replace")
-        return _tagged_in(yaml.safe_load(text)) if "pii" in text.lower() else set()
-    except (OSError, yaml.YAMLError):
-        return set()
-
-
-def _tagged_in(part: object) -> set[str]:
-    if isinstance(part, list):
-        return set().union(*map(_tagged_in, part))
-    if not isinstance(part, dict):
-        return set()
-    found = set().union(*map(_tagged_in, part.values()))
-    for column in part.get("columns") or ():
-        if isinstance(column, dict) and isinstance(column.get("name"), str):
-            config = column.get("config") if isinstance(column.get("config"), dict) else {}
-            assert isinstance(config, dict)
-            tags = [column.get("tags"), config.get("tags")]
-            metas = [column.get("meta"), config.get("meta")]
-            tagged = any("pii" in str(one).lower() for one in tags if one)
-            if tagged or any(isinstance(meta, dict) and meta.get("pii") for meta in metas):
-                found.add(column["name"].lower())
-    return found
 
 
 def _without_node(case: CaseFile) -> Investigation:

@@ -131,3 +131,31 @@ def test_an_investigation_without_time_says_so_and_keeps_what_it_saw(port: Broke
         bench.close()
     assert found.ending is Ending.BUDGET
     assert found.evidence
+
+
+def test_without_any_good_run_on_record_the_commit_is_found_by_going_back(port: BrokenProject) -> None:
+    port.commit("Readme", {"README.md": "port\n"})
+    guilty = port.commit(
+        "Loosen", {"models/calls.sql": BASE["models/calls.sql"].replace("c.ship_id = s", "c.ship_id <= s")}
+    )
+    port.commit("Comment", {"models/stg_ships.sql": "-- ships\n" + BASE["models/stg_ships.sql"]})
+    found = look(port, "unique_calls")
+    assert found.culprit_sha == guilty, told(found)
+
+
+def test_rows_that_an_incremental_model_kept_are_told_from_wrong_code(port: BrokenProject) -> None:
+    yaml = "models:\n  - name: log\n    columns:\n      - name: call_id\n        data_tests: [unique]\n"
+    model = "{{ config(materialized='incremental', unique_key='call_id') }}\nselect call_id, ship_id from {{ ref('stg_calls') }}\n"
+    good = port.commit("Log", {"models/log.sql": model, "models/log.yml": yaml})
+    port.build()
+    port.sql("insert into main.log select * from main.log limit 3")
+    port.commit(
+        "Key",
+        {
+            "models/log.sql": model.replace(", unique_key='call_id'", "").replace("}}\nselect", "}}\n-- kept\nselect")
+            + "{% if is_incremental() %} where false {% endif %}"
+        },
+    )
+    found = look(port, "unique_log", good=good)
+    assert "full-refresh" in found.next_step, told(found)
+    assert not found.candidates
