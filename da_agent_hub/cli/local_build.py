@@ -20,7 +20,7 @@ from ..adapters.dbt_core import DbtCoreError, DbtCoreRuns
 from ..adapters.dbt_profile import PrivateProfile, ProfileError, write_private_profile
 from ..config import DbtCoreSource, VerificationSettings
 from ..domain.dbt import DbtRun, Outcome
-from .console import Trouble, writable_folder
+from .console import Trouble, writable_folder, write_whole
 from .local_project import LocalProject, head
 
 OLDEST_DAYS = 365
@@ -80,7 +80,20 @@ def private_profile(
     if not profile.adapter_type or importlib.util.find_spec(f"dbt.adapters.{profile.adapter_type}") is None:
         wanted = profile.adapter_type or "unknown"
         raise Trouble(f"the profile's adapter {wanted!r} is not installed: install dbt-{wanted} beside da-agent-hub")
+    _make_absolute(profile.directory / "profiles.yml", private)
     return profile
+
+
+def _make_absolute(path: Path, folder: Path) -> None:
+    """Name the private files wherever dbt is started: here, and in the checkouts that copy them once more."""
+    profiles = yaml.safe_load(path.read_text(encoding="utf-8"))
+    for profile in profiles.values():
+        for output in profile["outputs"].values():
+            for place in (output, *(output.get("attach") or ())):
+                named = place.get("path") if isinstance(place, dict) else None
+                if isinstance(named, str) and (folder / named).parent.is_dir() and not named.startswith(":"):
+                    place["path"] = str(folder / named)
+    write_whole(path, yaml.safe_dump(profiles, sort_keys=False))
 
 
 def _profiles_dir(project: LocalProject) -> Path:

@@ -6,6 +6,7 @@ import hashlib
 import os
 import re
 import secrets
+import shutil
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -81,6 +82,7 @@ def _investigate(
     from .dagster_jobs import Jobs, dagster_instance, open_day, quiet
 
     with console.status("") as status:
+        _begin_anew(home)
         status.update(f"copying {original}")
         project = copy_project(original, home.folder / "project")
         content = read_project_file(project)
@@ -126,6 +128,14 @@ def _investigate(
                 signal.pause()
     if problems:
         raise Trouble(f"not everything could be done; {home.logs / 'dagster.log'} says more")
+
+
+def _begin_anew(home: DemoHome) -> None:
+    """A project changes between two calls, and each looks at it as it is now: what the last one left is removed."""
+    for name in ("project", "private", "runs", "sandbox", "artifacts", "checkouts"):
+        shutil.rmtree(home.folder / name, ignore_errors=True)
+    for path in home.folder.glob("hub.db*"):
+        path.unlink()
 
 
 def _default_home(original: Path) -> Path:
@@ -224,6 +234,8 @@ def _show(seen: list[IssueSeen]) -> None:
                 console.print(f"A person is needed: {one.investigation.needs_person}", markup=False)
         if one.fix and one.fix.diff:
             console.print(one.fix.diff, markup=False)
+        if one.fix and not one.pull_request:
+            console.print(f"No pull request: {one.fix.reason}", markup=False)
         if one.pull_request:
             state = "verified by dbt" if one.verified else "not verified: a draft"
             console.print(f"{one.pull_request.url} ({state})", markup=False)
