@@ -21,6 +21,7 @@ from .experiment import ABSENT, BLOCKED, FAILS, PASSES, UNPARSED, Experiment, Tr
 from .freshness import investigate_freshness
 from .personal_data import hidden_here, personal_columns
 from .renamed_column import investigate_missing_column, missing_column
+from .traced_rows import investigate_rows
 from .unexpected_values import investigate_conversion, investigate_values, unconvertible_value
 from .unstable import investigate_flaky, investigate_transient, investigate_unreproduced, is_transient
 
@@ -331,7 +332,8 @@ def _by_data(case: CaseFile, node: GraphNode, experiment: Experiment, reproduced
         keys = key_of(node)
         if keys is not None:
             return investigate_duplicates(case, node, keys, experiment, reproduced)
-        return investigate_values(case, node, experiment, reproduced)
+        found = investigate_values(case, node, experiment, reproduced)
+        return found or investigate_rows(case, node, experiment, reproduced)
     return None
 
 

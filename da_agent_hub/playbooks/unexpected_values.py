@@ -80,9 +80,13 @@ def _new_values(case: CaseFile, test: GraphNode, model: GraphNode, column: str, 
     )
     fresh = [str(row[0]) for row in found.rows]
     shown = "(hidden)" if column.lower() in case.hidden else ", ".join(fresh[:5])
-    source = _walk_up(case, model, column, reproduced, lambda name: _in(quoted(name, case.graph.adapter_type), fresh))
+    source = walk_up(
+        case, model, column, reproduced, lambda name: is_one_of(quoted(name, case.graph.adapter_type), fresh)
+    )
     since, since_id = (
-        _since(case, source.node, _in(quoted(source.column, case.graph.adapter_type), fresh)) if source else ("", None)
+        since_which_load(case, source.node, is_one_of(quoted(source.column, case.graph.adapter_type), fresh))
+        if source
+        else ("", None)
     )
     rows = sum(int(row[1]) for row in found.rows)
     case.claim(f"{plural(len(fresh), 'value')} not accepted: {shown} ({plural(rows, 'row')}).", "confirmed", values_id)
@@ -107,7 +111,7 @@ def _new_values(case: CaseFile, test: GraphNode, model: GraphNode, column: str, 
 
 def _nulls(case: CaseFile, model: GraphNode, column: str, reproduced: Trial) -> Investigation:
     adapter = case.graph.adapter_type
-    source = _walk_up(case, model, column, reproduced, lambda name: f"{quoted(name, adapter)} is null")
+    source = walk_up(case, model, column, reproduced, lambda name: f"{quoted(name, adapter)} is null")
     place = source or _Source(model, column, 0, ())
     where = f"{quoted(place.column, adapter)} is null"
     rows = first_number(case.ask(f"select count(*) as n from {place.node.relation_name} where {where}", 1)) or 0
@@ -118,7 +122,7 @@ def _nulls(case: CaseFile, model: GraphNode, column: str, reproduced: Trial) -> 
         f"{rows:,} of {total:,} rows\n{' <- '.join(place.trail)}",
         "query",
     )
-    since, since_id = _since(case, place.node, where)
+    since, since_id = since_which_load(case, place.node, where)
     cited = [rows_id, *([since_id] if since_id else [])]
     if place.node.resource_type == "model":
         case.claim(
@@ -175,11 +179,13 @@ def _orphans(case: CaseFile, test: GraphNode, model: GraphNode, column: str, rep
         rows_id,
     )
     keys = [str(row[0]) for row in found.rows]
-    upstream = _walk_up(case, parent, field, reproduced, lambda name: _in(quoted(name, adapter), keys))
+    upstream = walk_up(case, parent, field, reproduced, lambda name: is_one_of(quoted(name, adapter), keys))
     held = _held_upstream(case, parent, field, keys, reproduced)
-    child_source = _walk_up(case, model, column, reproduced, lambda name: _in(quoted(name, adapter), keys))
+    child_source = walk_up(case, model, column, reproduced, lambda name: is_one_of(quoted(name, adapter), keys))
     since, since_id = (
-        _since(case, child_source.node, _in(quoted(child_source.column, adapter), keys)) if child_source else ("", None)
+        since_which_load(case, child_source.node, is_one_of(quoted(child_source.column, adapter), keys))
+        if child_source
+        else ("", None)
     )
     if held is not None and upstream is None:
         held_id = case.add(
@@ -244,7 +250,7 @@ def investigate_conversion(case: CaseFile, model: GraphNode, value: str, reprodu
         return None
     node, name, rows = next((one for one in seen if one[0].resource_type == "source"), seen[-1])
     where = f"{quoted(name, adapter)} = '{text}'"
-    since, since_id = _since(case, node, where)
+    since, since_id = since_which_load(case, node, where)
     shown = "a value" if name.lower() in case.hidden else repr(value)
     found_id = case.add(
         f"Where {shown} comes from",
@@ -269,7 +275,7 @@ def investigate_conversion(case: CaseFile, model: GraphNode, value: str, reprodu
     )
 
 
-def _walk_up(case: CaseFile, model: GraphNode, column: str, reproduced: Trial, condition: object) -> _Source | None:
+def walk_up(case: CaseFile, model: GraphNode, column: str, reproduced: Trial, condition: object) -> _Source | None:
     """Follow a column upstream as long as a parent's column holds offending rows."""
     assert callable(condition)
     node, name, trail = model, column, [f"{model.name}.{column}"]
@@ -321,7 +327,7 @@ def _held_upstream(
         for one in here:
             if first_number(
                 case.ask(
-                    f"select count(*) as n from {one.node.relation_name} where {_in(quoted(one.column, case.graph.adapter_type), keys)}",
+                    f"select count(*) as n from {one.node.relation_name} where {is_one_of(quoted(one.column, case.graph.adapter_type), keys)}",
                     1,
                 )
             ):
@@ -329,12 +335,13 @@ def _held_upstream(
     return held
 
 
-def _in(column: str, values: Sequence[str]) -> str:
+def is_one_of(column: str, values: Sequence[str]) -> str:
+    """A condition that holds for rows whose column, as text, is one of some values."""
     listed = ", ".join("'" + value.replace("'", "''") + "'" for value in values) or "null"
     return f"cast({column} as varchar) in ({listed})"
 
 
-def _since(case: CaseFile, node: GraphNode, where: str) -> tuple[str, str | None]:
+def since_which_load(case: CaseFile, node: GraphNode, where: str) -> tuple[str, str | None]:
     """Since which load offending rows come, by the load column of a relation that has one."""
     loads = load_columns(columns_of(case, node.relation_name or ""))
     if not loads:

@@ -133,7 +133,9 @@ def _flaky(
 ) -> Investigation | None:
     history = case.record.flaky_evidence
     mixed = verdicts[PASSES] > 0 and verdicts[FAILS] > 0
-    if not (mixed or history or found):
+    # A load time somewhere upstream proves nothing; dice anywhere, or the time in the node itself, may be it.
+    telling = any(name == node.name or not _BY_TIME.issuperset(reasons) for name, reasons in found.items())
+    if not (mixed or history or telling):
         return None
     cited = [first_id] if first_id else []
     runs = ", ".join(f"{verdict} {plural(number, 'time')}" for verdict, number in verdicts.items())

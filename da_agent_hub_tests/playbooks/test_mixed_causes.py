@@ -159,3 +159,13 @@ def test_rows_that_an_incremental_model_kept_are_told_from_wrong_code(port: Brok
     found = look(port, "unique_log", good=good)
     assert "full-refresh" in found.next_step, told(found)
     assert not found.candidates
+
+
+def test_rows_that_break_a_singular_test_are_followed_to_their_load(port: BrokenProject) -> None:
+    port.sql("alter table port.calls add column _synced_at timestamp default timestamp '2026-11-01 00:00:00'")
+    port.commit("Rule", {"tests/berth_is_known.sql": "select * from {{ ref('calls') }} where berth = 'b9'\n"})
+    port.sql("insert into port.calls values (77, 3, 'b9', timestamp '2026-11-19 00:00:00')")
+    found = look(port, "berth_is_known", good=port.commits[-1])
+    assert found.root_node == "source.garden.port.calls", told(found)
+    assert "2026-11-19" in found.headline
+    assert not found.candidates
