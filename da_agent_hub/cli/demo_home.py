@@ -54,8 +54,10 @@ class DemoHome:
         return self.folder / "logs"
 
 
-def open_home(folder: Path, seed: int | None, port: int | None) -> tuple[DemoHome, IO[str]]:
+def open_home(folder: Path, seed: int | None, port: int | None, *, ports: int = 3) -> tuple[DemoHome, IO[str]]:
     """Make or find a home, and hold it; the lock lasts as long as the file that is returned, or this process.
+
+    ``ports`` is how many from the first on must be free.
 
     Raises:
         Trouble: if it cannot be written, is in use, is broken, or was made with another seed or port.
@@ -63,7 +65,7 @@ def open_home(folder: Path, seed: int | None, port: int | None) -> tuple[DemoHom
     folder = writable_folder(folder.absolute())
     lock = _hold(folder)
     try:
-        home = _home(folder, seed, port)
+        home = _home(folder, seed, port, ports)
         writable_folder(home.logs)
     except BaseException:
         lock.close()
@@ -71,12 +73,12 @@ def open_home(folder: Path, seed: int | None, port: int | None) -> tuple[DemoHom
     return home, lock
 
 
-def _home(folder: Path, seed: int | None, port: int | None) -> DemoHome:
+def _home(folder: Path, seed: int | None, port: int | None, ports: int) -> DemoHome:
     known = folder / "demo.json"
     if not known.exists():
-        home = DemoHome(folder, seed if seed is not None else 1, port or _free_ports())
-        for used in (home.port, home.ui_port, home.code_port):
-            free_port(used)
+        home = DemoHome(folder, seed if seed is not None else 1, port or _free_ports(ports))
+        for number in range(ports):
+            free_port(home.port + number)
         write_whole(known, json.dumps({"seed": home.seed, "port": home.port}) + "\n")
         return home
     home = _remembered(known, folder)
@@ -87,7 +89,7 @@ def _home(folder: Path, seed: int | None, port: int | None) -> DemoHome:
             f"{folder} was made on port {home.port}, and the links of its issues say so: leave --port out, "
             "or name another --home"
         )
-    _need_ports(home)
+    _need_ports(home, ports)
     return home
 
 
@@ -99,9 +101,8 @@ def _remembered(known: Path, folder: Path) -> DemoHome:
         raise Trouble(f"{known} is broken: remove {folder} and start again, or name another --home") from None
 
 
-def _need_ports(home: DemoHome) -> None:
-    ports = (home.port, home.ui_port, home.code_port)
-    if taken := [port for port in ports if listens(port)]:
+def _need_ports(home: DemoHome, ports: int) -> None:
+    if taken := [port for port in range(home.port, home.port + ports) if listens(port)]:
         raise Trouble(
             f"port {taken[0]} of 127.0.0.1, which {home.folder} was made with, is in use: stop what uses it, "
             "or name another --home"
@@ -123,10 +124,12 @@ def _hold(folder: Path) -> IO[str]:
     return lock
 
 
-def _free_ports() -> int:
+def _free_ports(ports: int) -> int:
+    if ports == 1:
+        return free_port()
     for port in range(FIRST_PORT, FIRST_PORT + 100, 10):
         try:
-            for number in range(3):
+            for number in range(ports):
                 free_port(port + number)
         except Trouble:
             continue

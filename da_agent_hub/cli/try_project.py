@@ -68,7 +68,7 @@ def try_project(
     if original == folder.resolve() or original in folder.resolve().parents:
         raise Trouble(f"{folder} is inside {original}, which stays as it is: name another --home")
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    place, lock = open_home(folder, None, port)
+    place, lock = open_home(folder, None, port, ports=1)
     with lock:
         try:
             _investigate(original, place, profiles_dir, target, stay, json_file)
