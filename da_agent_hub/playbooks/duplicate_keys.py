@@ -24,6 +24,7 @@ from .warehouse import (
     duplicate_keys,
     is_load_metadata,
     load_columns,
+    name_read,
     origins,
     quoted,
     relations_of,
@@ -163,7 +164,7 @@ def _upstream(
             by_parent.setdefault(origin.node.unique_id, (origin.node, []))[1].append(origin.column)
     for parent in (case.graph.get(one) for one in node.depends_on):
         if parent is not None and parent.relation_name and parent.unique_id not in by_parent:
-            by_parent[parent.unique_id] = (parent, list(keys))
+            by_parent[parent.unique_id] = (parent, [name_read(node, key) for key in keys])
     for parent, names in by_parent.values():
         if parent.relation_name and len(names) == len(keys) and duplicate_keys(case, parent.relation_name, names):
             return parent, tuple(names)

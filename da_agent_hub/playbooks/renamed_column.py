@@ -167,28 +167,36 @@ def _successors(
         if one is not None and one.resource_type in {"model", "snapshot"}:
             known |= {word.lower() for word in re.findall(r"[A-Za-z_][\w$]*", _without_comments(one.raw_sql))}
     fresh = [column for column in present if column.name.lower() not in known and not is_load_metadata(column.name)]
-    old_name = _output_name(reader, missing)
-    old_columns = (
-        {column.name.lower(): column for column in columns_of(case, reader.relation_name)}
-        if reader.relation_name
-        else {}
-    )
-    old = old_columns.get(old_name.lower())
-    ranked = [
-        Successor(column, _alike(missing, column.name), _overlap(case, reader, old, parent, column)) for column in fresh
-    ]
+    held = _holding(case, reader, missing)
+    ranked = [Successor(column, _alike(missing, column.name), _overlap(case, held, parent, column)) for column in fresh]
     return sorted(ranked, key=lambda one: one.score, reverse=True)
 
 
-def _overlap(case: CaseFile, reader: GraphNode, old: Column | None, parent: GraphNode, new: Column) -> float | None:
-    """Which share of the distinct values that the reader's table last held occur in the new column; None if unknown."""
-    if old is None:
+def _holding(case: CaseFile, reader: GraphNode, missing: str) -> tuple[str, str] | None:
+    """(relation, column) that still holds the missing column's values from the last good build, passed on unchanged."""
+    name = _output_name(reader, missing)
+    if name is None:
         return None
+    for unique_id in (reader.unique_id, *case.graph.descendants(reader.unique_id)[:10]):
+        node = case.graph.get(unique_id)
+        if node is None or not node.relation_name or node.materialized not in {"table", "incremental", "snapshot"}:
+            continue  # a view of the reader is broken as well
+        found = next((one for one in columns_of(case, node.relation_name) if one.name.lower() == name.lower()), None)
+        if found is not None:
+            return node.relation_name, found.name
+    return None
+
+
+def _overlap(case: CaseFile, held: tuple[str, str] | None, parent: GraphNode, new: Column) -> float | None:
+    """Which share of the distinct values that were held occur in the new column; None if unknown."""
+    if held is None:
+        return None
+    relation, name = held
     adapter = case.graph.adapter_type
-    before, after = quoted(old.name, adapter), quoted(new.name, adapter)
+    before, after = quoted(name, adapter), quoted(new.name, adapter)
     found = case.ask(
         "select count(*) as n, count(seen.value) as kept from "
-        f"(select distinct cast({before} as varchar) as value from {reader.relation_name} where {before} is not null) as held "
+        f"(select distinct cast({before} as varchar) as value from {relation} where {before} is not null) as held "
         f"left join (select distinct cast({after} as varchar) as value from {parent.relation_name}) as seen "
         "on held.value = seen.value",
         1,
@@ -221,9 +229,13 @@ def _alike(one: str, other: str) -> float:
     return max(whole, 0.7 * shared + 0.3 * whole if shared == 1.0 and len(words ^ others) > 0 else 0.0)
 
 
-def _output_name(reader: GraphNode, missing: str) -> str:
-    found = re.search(rf"\b{re.escape(missing)}\b\s+as\s+\"?(\w+)", _without_comments(reader.raw_sql), re.I)
-    return found[1] if found else missing
+def _output_name(reader: GraphNode, missing: str) -> str | None:
+    """What the reader calls the column where it passes it on as it is; None where it makes something else of it."""
+    item = rf"(?:\bselect|,)\s*(?:\w+\.)?{re.escape(missing)}(?:\s+as\s+\"?(\w+)\"?)?\s*(?=,|\bfrom\b)"
+    found = re.search(item, _without_comments(reader.raw_sql), re.I)
+    if found is not None:
+        return found[1] or missing
+    return missing if re.search(r"\bselect\s+\*", reader.raw_sql, re.I) else None
 
 
 def _without_comments(sql: str) -> str:

@@ -11,7 +11,7 @@ from ..domain.dbt import GraphNode
 from ..domain.investigation import Ending, Investigation
 from .case_file import CaseFile, plural, table
 from .experiment import Experiment, Trial
-from .warehouse import Origin, columns_of, compiled_sql, count, first_number, load_columns, origins, quoted
+from .warehouse import Origin, columns_of, compiled_sql, count, first_number, load_columns, name_read, origins, quoted
 
 MOST_LEVELS = 12
 _UNCONVERTIBLE = (
@@ -311,7 +311,7 @@ def _origins_or_namesakes(case: CaseFile, node: GraphNode, column: str, reproduc
     if known:
         return known
     parents = (case.graph.get(one) for one in node.depends_on)
-    return [Origin(one, column) for one in parents if one is not None and one.relation_name]
+    return [Origin(one, name_read(node, column)) for one in parents if one is not None and one.relation_name]
 
 
 def _held_upstream(

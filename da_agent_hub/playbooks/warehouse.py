@@ -148,6 +148,13 @@ def origins(case: CaseFile, node: GraphNode, column: str, compiled: str | None) 
     return tuple(found.values())
 
 
+def name_read(node: GraphNode, column: str) -> str:
+    """By which name a model reads what it calls ``column``, as far as its text shows; the same name where it does not."""
+    aliased = rf"(?:cast\(\s*)?(?:\w+\.)?\"?(\w+)\"?(?:\s+as\s+[\w() ,]+\)|::\w+)?\s+as\s+\"?{re.escape(column)}\b"
+    found = re.search(aliased, re.sub(r"--[^\n]*", " ", node.raw_sql), re.I)
+    return found[1] if found else column
+
+
 def relations_of(graph: ProjectGraph, node: GraphNode) -> dict[str, GraphNode]:
     """A node's direct parents by their relation's name, lower case and without quotes."""
     parents = (graph.get(one) for one in node.depends_on)

@@ -189,3 +189,26 @@ def test_a_burst_of_nulls_is_traced_to_the_load_that_brought_it(garden: BrokenPr
     assert found.root_node == "source.garden.nursery.plants", told(found)
     assert "2026-11-20 01:00" in found.headline, told(found)
     assert not found.candidates
+
+
+def test_a_new_name_without_likeness_is_known_by_the_values_that_a_table_downstream_still_holds(
+    garden: BrokenProject,
+) -> None:
+    view = "{{ config(materialized='view') }}\nselect id as plant_id, kind, height_cm from {{ source('nursery', 'plants') }}\n"
+    garden.commit(
+        "View",
+        {
+            "models/stg_plants.sql": view,
+            "models/plants.sql": "select plant_id, height_cm from {{ ref('stg_plants') }}\n",
+        },
+    )
+    garden.build()
+    garden.sql("alter table nursery.plants rename column height_cm to stature")
+    record = garden.record("model.garden.stg_plants", kind=FailureKind.MODEL, good=garden.commits[-1])
+    bench = garden.bench()
+    try:
+        found = garden.investigate(record, bench)
+    finally:
+        bench.close()
+    assert found.candidates, told(found)
+    assert "stature as height_cm" in (found.candidates[0].changes[0].content or "")
