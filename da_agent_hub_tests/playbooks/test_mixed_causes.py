@@ -115,6 +115,7 @@ def test_rows_that_an_incremental_model_kept_from_a_bad_commit_do_not_hide_the_c
             .replace("}}\n{% if", "}} union all select * from {{ ref('stg_calls') }})\n{% if")
         },
     )
+    port.sql("insert into port.calls values (99, 1, 'b1')")
     port.build()
     found = look(port, "unique_log", good=good)
     assert found.culprit_sha == guilty, told(found)
