@@ -25,6 +25,7 @@ from .local_project import LocalProject, head
 
 OLDEST_DAYS = 365
 _FILES = ("run_results.json", "manifest.json", "sources.json")
+_CANNOT_READ = re.compile(r"Error encountered in \S*?((?:dbt_project|profiles)\.yml)")
 _VARIABLES = re.compile(r"""env_var\(\s*['"](\w+)['"]""")
 
 
@@ -172,6 +173,8 @@ def build(
             raise Trouble(f"dbt deps failed: run it in {project.original} first. It said: {_end(done.stdout)}")
     tell("running dbt build on a private copy")
     done = _dbt(["build", *places, "--target-path", str(work / "target")], project, environ, work)
+    if unread := _CANNOT_READ.search(done.stdout):
+        raise Trouble(f"dbt cannot read {unread[1]}, mend it first: {_end(done.stdout)}")
     found = _newest(project, work / "target" if (work / "target").is_dir() else work)
     if found is None or (done.returncode and not _failed(found)):
         raise Trouble(f"dbt build could not begin: {_end(done.stdout)}")
