@@ -5,13 +5,17 @@ from __future__ import annotations
 import fcntl
 import json
 import socket
+import subprocess
+import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
 
 from da_agent_hub.cli.demo_home import open_home
 from da_agent_hub.cli.main import main
+from da_agent_hub.sandbox.github import GitHubState
 
 
 def demo(home: Path, *options: str) -> Result:
@@ -74,3 +78,49 @@ def test_two_demos_on_one_home_are_refused_and_the_other_is_named(tmp_path: Path
         fcntl.flock(other, fcntl.LOCK_EX)
         assert "a demo runs in" in (line := refused(demo(tmp_path)))
         assert "process 4711" in line
+
+
+def on_github(home: Path) -> list[tuple[str, str, str, int]]:
+    state = GitHubState(home / "sandbox" / "github")
+    return [
+        (project["repo"], issue["title"], issue["state"], len(state.comments(owner, name, issue["number"])))
+        for project in json.loads((home / "sandbox" / "world.json").read_text())["projects"]
+        for owner, name in [(project["owner"], project["repo"])]
+        for issue in state.issues(owner, name)
+    ]
+
+
+def play(home: Path) -> dict[str, Any]:
+    out = home.with_suffix(".json")
+    command = [sys.executable, "-m", "da_agent_hub.cli", "demo", "--once", "--home", str(home), "--json", str(out)]
+    done = subprocess.run([*command, "--seed", "3"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
+    content = json.loads(out.read_text())
+    assert isinstance(content, dict)
+    return content
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_the_whole_story_is_played_once_and_a_second_call_adds_nothing(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    content = play(home)
+    counts = content["counts"]
+    assert counts["issues"] >= 8
+    assert counts["pull_requests_verified"] >= 3
+    assert counts["pull_requests_merged"] == 1
+    resolved = [issue for issue in content["issues"] if issue["url"] == content["links"]["resolved issue"]]
+    assert [issue["state"] for issue in resolved] == ["closed"]
+    before = on_github(home)
+    again = play(home)
+    assert on_github(home) == before
+    assert again["counts"] == counts
+    left = [path for path in Path("/proc").glob("[0-9]*/cmdline") if str(home) in _text(path)]
+    assert left == []
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(errors="replace")
+    except OSError:
+        return ""
