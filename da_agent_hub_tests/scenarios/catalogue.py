@@ -6,7 +6,7 @@ from pathlib import Path
 
 import duckdb
 
-from . import code_faults, data_faults, grain_faults, hard_calls
+from . import code_faults, data_faults, grain_faults, hard_calls, second_calls, second_code, second_rows
 from .expectation import HiddenCheck, Scenario
 from .site import DbtBuild, Site
 
@@ -14,6 +14,13 @@ SCENARIOS: dict[str, Scenario] = {
     scenario.name: scenario
     for scenario in (*code_faults.SCENARIOS, *grain_faults.SCENARIOS, *data_faults.SCENARIOS, *hard_calls.SCENARIOS)
 }
+
+HELD_OUT: dict[str, Scenario] = {
+    scenario.name: scenario for scenario in (*second_code.SCENARIOS, *second_rows.SCENARIOS, *second_calls.SCENARIOS)
+}
+
+# Whoever improves the hub looks at the first set only; the other measures what it makes of the unseen.
+SETS = {"first": SCENARIOS, "held_out": HELD_OUT}
 
 
 def stage(scenario: Scenario, root: Path) -> tuple[Site, DbtBuild]:
@@ -25,6 +32,8 @@ def stage(scenario: Scenario, root: Path) -> tuple[Site, DbtBuild]:
         if build.code:
             break
         build = site.dbt("build")
+    if scenario.afterwards:
+        scenario.afterwards(site)
     return site, build
 
 

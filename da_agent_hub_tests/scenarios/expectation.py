@@ -53,6 +53,7 @@ class Scenario:
     as new file contents by path, where one exists that needs no person. ``directory`` is where dbt's project lies in
     the repository, and ``git`` is False for a plain folder. ``attempts`` says how often to build until it fails,
     for what fails by chance. ``kept_tests`` are tests that the last good build did not know yet and a patch must keep.
+    ``afterwards`` is what happens between the failing build and the moment when somebody looks.
     """
 
     name: str
@@ -66,6 +67,7 @@ class Scenario:
     git: bool = True
     attempts: int = 1
     kept_tests: tuple[str, ...] = ()
+    afterwards: Callable[[Site], None] | None = None
 
     @property
     def project(self) -> str:

@@ -22,7 +22,7 @@ from typing import Any
 import click
 
 from ..chaos.processes import processes_of
-from .catalogue import SCENARIOS, stage
+from .catalogue import SETS, stage
 from .expectation import Scenario
 from .grading import Grade, grade_answer, total
 from .patch_trial import try_patch
@@ -39,10 +39,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--keep", type=Path, metavar="FOLDER", help="keep every scenario's folder, home and logs here")
     parser.add_argument("--jobs", type=int, default=1, metavar="N", help="scenarios at a time (default: 1)")
+    parser.add_argument("--set", choices=SETS, default="first", help="which scenarios (default: first)")
     options = parser.parse_args(arguments)
-    chosen = [scenario for name, scenario in SCENARIOS.items() if _wanted(name, options.names)]
+    scenarios = SETS[options.set]
+    chosen = [scenario for name, scenario in scenarios.items() if _wanted(name, options.names)]
     if not chosen:
-        parser.error(f"no scenario is named like that: there are {', '.join(SCENARIOS)}")
+        parser.error(f"no scenario is named like that: there are {', '.join(scenarios)}")
     with ExitStack() as stack:
         folder = options.keep or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="grade-")))
         folder.mkdir(parents=True, exist_ok=True)
