@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stderr
 from dataclasses import dataclass
@@ -52,13 +53,20 @@ def quiet(log: Path) -> Iterator[None]:
 
 
 class Jobs:
-    """The jobs of one configuration on one instance; ``tell`` hears what is being done."""
+    """The jobs of one configuration on one instance; ``tell`` hears what is being done, stderr what Dagster logs."""
 
-    def __init__(self, settings: HubSettings, instance: dg.DagsterInstance, tell: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        settings: HubSettings,
+        instance: dg.DagsterInstance,
+        tell: Callable[[str], None],
+        log_level: str = "CRITICAL",
+    ) -> None:
         self.hub = Hub(settings)
         self._definitions = build(settings)
         self._instance = instance
         self._tell = tell
+        self._run_config = {"loggers": {"console": {"config": {"log_level": log_level}}}}
 
     def read_days(self, first: str, last: str) -> JobRun:
         """The daily job over a range of reporting days, both included."""
@@ -99,6 +107,7 @@ class Jobs:
     ) -> JobRun:
         result = self._definitions.resolve_job_def(job).execute_in_process(
             instance=self._instance,
+            run_config=self._run_config,
             tags=dict(tags or {}),
             partition_key=partition_key,
             raise_on_error=False,
@@ -132,4 +141,5 @@ def days_before(day: str, count: int) -> str:
 def _innermost(error: object) -> str:
     while (cause := getattr(error, "cause", None)) is not None:
         error = cause
-    return " ".join(str(getattr(error, "message", error)).split())
+    said = " ".join(str(getattr(error, "message", error)).split())
+    return re.sub(r"^(?:\w+\.)+\w+: ", "", said)

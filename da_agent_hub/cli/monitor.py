@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -15,8 +14,9 @@ from .console import config_option, console, json_option, read_settings, write_j
 @config_option
 @click.option("--until-now", is_flag=True, help="Also read the day that is still open.")
 @click.option("--days", type=click.IntRange(1, 366), help="Read this many closed days instead of two.")
+@click.option("--verbose", is_flag=True, help="Also show what Dagster logs, on stderr.")
 @json_option
-def monitor(config: Path | None, until_now: bool, days: int | None, json_file: Path | None) -> None:
+def monitor(config: Path | None, until_now: bool, days: int | None, verbose: bool, json_file: Path | None) -> None:
     """Read finished dbt runs, file issues, work on what waits; once.
 
     Runs the jobs of the hub's Dagster definitions in this process. With DAGSTER_HOME set, its runs stay to be seen.
@@ -29,13 +29,12 @@ def monitor(config: Path | None, until_now: bool, days: int | None, json_file: P
     from .summary import issue_rows, issue_table
     from .watch import Watch
 
-    logging.getLogger("dagster").setLevel(logging.ERROR)
     now = datetime.now(timezone.utc)
     first, last = closed_days(now)
     first = days_before(last, days - 1) if days else first
     last = open_day(now) if until_now else last
     with dagster_instance() as instance, console.status("starting") as status:
-        jobs = Jobs(settings, instance, status.update)
+        jobs = Jobs(settings, instance, status.update, log_level="DEBUG" if verbose else "CRITICAL")
         runs = [jobs.read_days(first, last)]
         problems = list(jobs.read_activity())
         runs += jobs.drain_inbox()

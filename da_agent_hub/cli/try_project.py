@@ -104,7 +104,7 @@ def _investigate(
             )
             settings = _reaching_back(settings, day)
             with quiet(home.logs / "dagster.log"), dagster_instance({}) as instance:
-                jobs = Jobs(settings, instance, status.update)
+                jobs = Jobs(settings, instance, status.update, log_level="DEBUG")
                 last = max(day.day, open_day(jobs.hub.now())) if found.built_here else day.day
                 done = [jobs.read_days(day.day, last), *jobs.drain_inbox()]
             seen = list(Watch(settings).issues())
