@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stderr
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
@@ -15,23 +15,28 @@ import dagster as dg
 from ..config import HubSettings
 from ..defs.build import build
 from ..defs.hub import Hub
-from ..defs.names import DAILY_JOB, ISSUE_JOB
+from ..defs.names import DAILY_JOB, FILED_ISSUES, ISSUE_JOB
 from ..defs.partitions import ISSUES, range_tags
 from ..domain.issue import RepoRef
 from ..domain.window import Window
 
 # An event that fails is tried again by the next call; within one, this often.
 MOST_ROUNDS = 5
+_NOTHING = "nothing to do"
 
 
 @dataclass(frozen=True)
 class JobRun:
-    """How one run of a job ended: ``what`` is the range of days or the issue, ``errors`` a sentence a failed step."""
+    """How one run of a job ended: ``what`` is the range of days or the issue, ``errors`` a sentence a failed step.
+
+    ``observed`` tells, for projects in mode observe, what would have been filed: project, day and a Markdown table.
+    """
 
     job: str
     what: str
     run_id: str
     errors: tuple[str, ...] = ()
+    observed: tuple[tuple[str, str, str], ...] = ()
 
 
 @contextmanager
@@ -119,7 +124,7 @@ class Jobs:
         )
         if not result.success and not errors:
             errors = (f"{job} did not succeed",)
-        return JobRun(job, what, result.run_id, errors)
+        return JobRun(job, what, result.run_id, errors, tuple(_observed(result.all_events)))
 
 
 def closed_days(now: datetime) -> tuple[str, str]:
@@ -136,6 +141,17 @@ def open_day(now: datetime) -> str:
 def days_before(day: str, count: int) -> str:
     """The day so many before."""
     return (date.fromisoformat(day) - timedelta(days=count)).isoformat()
+
+
+def _observed(events: Iterable[dg.DagsterEvent]) -> Iterator[tuple[str, str, str]]:
+    for event in events:
+        if not event.is_step_materialization or event.asset_key is None or event.asset_key.path[-1] != FILED_ISSUES:
+            continue
+        told = {
+            name: str(value.value) for name, value in event.step_materialization_data.materialization.metadata.items()
+        }
+        if told.get("mode") == "observe" and told.get("summary", _NOTHING) != _NOTHING:
+            yield event.asset_key.path[0], str(event.partition), told.get("issues", "")
 
 
 def _innermost(error: object) -> str:

@@ -6,6 +6,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 import click
+from rich.markdown import Markdown
 
 from .console import config_option, console, json_option, read_settings, write_json
 
@@ -45,6 +46,10 @@ def monitor(config: Path | None, until_now: bool, days: int | None, verbose: boo
     console.print(
         f"Days {first} to {last}: {len(seen) - closed} issues open, {closed} closed, {len(runs)} Dagster runs."
     )
+    observed = [one for run in runs for one in run.observed]
+    for project, day, table in observed:
+        console.print(f"{project} {day}, in mode observe:", markup=False)
+        console.print(Markdown(table))
     for problem in problems:
         console.print(f"FAIL  {problem}", style="red", markup=False)
     write_json(
@@ -54,6 +59,7 @@ def monitor(config: Path | None, until_now: bool, days: int | None, verbose: boo
             "days": [first, last],
             "runs": [{"job": run.job, "of": run.what, "id": run.run_id, "errors": run.errors} for run in runs],
             "problems": problems,
+            "observed": [{"project": project, "day": day, "would": table} for project, day, table in observed],
             "issues": issue_rows(seen),
         },
     )

@@ -57,3 +57,15 @@ def test_a_place_for_json_that_cannot_be_written_is_told_before_any_work(command
 
 def test_an_unknown_command_is_told() -> None:
     assert run("frobnicate").exit_code == 2
+
+
+def test_a_store_that_is_no_store_is_one_line_and_no_traceback(tmp_path: Path) -> None:
+    (tmp_path / "hub.db").write_text("no database, but long enough to be looked at\n" * 100)
+    (tmp_path / "hub.yaml").write_text(
+        "projects: [{name: shop, repo: a/b, source: {type: dbt_core, path: target}}]\n"
+        "github: [{token: x}]\nstate: {url: 'sqlite:///hub.db'}\n"
+    )
+    result = run("monitor")
+    assert result.exit_code == 1
+    assert isinstance(result.exception, SystemExit)
+    assert "hub.db" in result.output
