@@ -12,11 +12,14 @@ demo: $(STAMP)
 demo-once: $(STAMP)
 	$(BIN)/da-agent-hub demo --once
 
+# A file's tests stay together, since they share what is costly to make.
+PYTEST := $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
+
 test: $(STAMP)
-	$(BIN)/python -m pytest
+	$(PYTEST)
 
 test-fast: $(STAMP)
-	$(BIN)/python -m pytest -m "not slow"
+	$(PYTEST) -m "not slow"
 
 lint: $(STAMP)
 	$(BIN)/ruff format --check .
