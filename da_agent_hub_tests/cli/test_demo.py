@@ -93,7 +93,7 @@ def on_github(home: Path) -> list[tuple[str, str, str, int]]:
 def play(home: Path) -> dict[str, Any]:
     out = home.with_suffix(".json")
     command = [sys.executable, "-m", "da_agent_hub.cli", "demo", "--once", "--home", str(home), "--json", str(out)]
-    done = subprocess.run([*command, "--seed", "3"], capture_output=True, text=True, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
     content = json.loads(out.read_text())
     assert isinstance(content, dict)
