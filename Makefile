@@ -4,6 +4,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
+# Behind a company's proxy, its certificate authority is in the system's store and not in uv's own.
+export UV_SYSTEM_CERTS ?= 1
+
 .PHONY: demo demo-once test test-fast check lint types lock clean
 
 demo: $(STAMP)
