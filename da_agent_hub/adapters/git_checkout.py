@@ -251,7 +251,7 @@ class GitCheckout:
             return []
         span = f"{since}..{until}" if since else until
         listed = self._git(
-            "log", "--topo-order", "-m", "--first-parent", "--name-only", "-z", "--max-count=500",
+            "log", "--topo-order", "-m", "--first-parent", "--no-renames", "--name-only", "-z", "--max-count=500",
             "--format=%x01%H%x02%an%x02%ct%x02%s%x02", span, "--", *paths,
         )  # fmt: skip
         found = []

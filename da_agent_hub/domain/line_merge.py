@@ -1,15 +1,31 @@
-"""Line changes carried from one version of a file to another, or not at all where they overlap."""
+"""Changes carried from one version of a file to another, line by line or word by word, or not at all where they overlap."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
+
+Split = Callable[[str], list[str]]
+
+
+def lines(text: str) -> list[str]:
+    """A text in lines, each with its end."""
+    return text.splitlines(keepends=True)
+
+
+def words(text: str) -> list[str]:
+    """A text in words, white space and single signs."""
+    return re.findall(r"\s+|\w+|[^\w\s]", text)
 
 
 @dataclass(frozen=True)
 class Hunk:
-    """Lines ``[start, end)`` (0-based) of the file after a commit, and the lines that stood there before."""
+    """Pieces ``[start, end)`` (0-based) of the file after a commit, and the pieces that stood there before.
+
+    Pieces are lines, or words where it was split so.
+    """
 
     path: str
     start: int
@@ -19,13 +35,13 @@ class Hunk:
 
     @property
     def size(self) -> int:
-        """How many lines going back would touch."""
+        """How many pieces going back would touch."""
         return len(self.before) + len(self.after)
 
 
-def hunks_of(path: str, before: str, after: str) -> tuple[Hunk, ...]:
-    """The smallest separate changes; a replacement of lines one by one is split into single lines."""
-    old, new = before.splitlines(keepends=True), after.splitlines(keepends=True)
+def hunks_of(path: str, before: str, after: str, split: Split = lines) -> tuple[Hunk, ...]:
+    """The smallest separate changes; a replacement of pieces one by one is split into single pieces."""
+    old, new = split(before), split(after)
     found: list[Hunk] = []
     for kind, a, b, c, d in SequenceMatcher(None, old, new, autojunk=False).get_opcodes():
         if kind == "equal":
@@ -37,9 +53,9 @@ def hunks_of(path: str, before: str, after: str) -> tuple[Hunk, ...]:
     return tuple(found)
 
 
-def without(hunks: Sequence[Hunk], after: str, now: str) -> str | None:
+def without(hunks: Sequence[Hunk], after: str, now: str, split: Split = lines) -> str | None:
     """The text ``now`` with hunks of an earlier commit taken back, or None where later changes overlap them."""
-    committed, current = after.splitlines(keepends=True), now.splitlines(keepends=True)
+    committed, current = split(after), split(now)
     equal = [
         (a, b, c)
         for kind, a, b, c, _ in SequenceMatcher(None, committed, current, autojunk=False).get_opcodes()

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 
 from ..domain.investigation import Candidate, FileChange, Investigation
 from ..ports import DbtResult
 from .case_file import CaseFile, plural
-from .code_cause import Build, bisect, describe, describe_hunks, last_good_sha, search_good, smallest_revert
+from .code_cause import Build, Culprit, bisect, describe, last_good_sha, reverting, search_good, smallest_revert
+from .code_change import slips_of, why_not_back
 from .experiment import FAILS, PASSES, Trial, last_lines
+from .slips import Slip, propose_slips, slips_in_file
 
 _UNKNOWN_REF = re.compile(
     r"depends on a node named '([^']+)'(?: in package or project '[^']+')? which was not found", re.I
@@ -44,69 +46,79 @@ def investigate_broken_parse(case: CaseFile, message: str) -> Investigation:
     place = where(message)
     case.claim(f"The project does not parse{f' ({place})' if place else ''}.", "confirmed", message_id)
     parse = ParseExperiment(case)
+    culprit, cited = _culprit(case, parse, message_id)
     propose_meant_name(case, message, parse, message_id)
-    sha, why = last_good_sha(case)
-    culprit = None
-    folder = () if case.bench.dbt_directory == "." else (case.bench.dbt_directory,)
-    if sha is None:
-        older = search_good(case.bench.commits(None, case.head, folder), parse)
-        sha = older[0] if older is not None else None
-    if sha is not None:
-        first = parse(sha)
-        good_id = case.add(
-            "Does the last good commit parse?",
-            first.command,
-            f"{why}; it {'parses' if first.verdict == PASSES else 'does not parse'}",
-            "experiment",
-        )
-        if first.verdict == PASSES:
-            commits = case.bench.commits(sha, case.head, folder)
-            found = bisect(case, sha, commits, parse, first)
-            if found is not None:
-                culprit = found.commit
-                culprit_id = case.add(
-                    f"The commit that broke it: {describe(culprit)}",
-                    f"git show {culprit.sha[:10]}",
-                    case.bench.show(culprit.sha),
-                    "diff",
-                )
-                case.claim(
-                    f"Commit {describe(culprit)} broke it: its predecessor parses, it does not.",
-                    "confirmed",
-                    good_id,
-                    culprit_id,
-                )
-                back = smallest_revert(case, culprit, parse)
-                if back is not None:
-                    tried = case.add(
-                        "Tried: take lines of that commit back",
-                        back.trial.command,
-                        f"parses without {describe_hunks(back.hunks)}",
-                        "experiment",
-                    )
-                    case.propose(
-                        Candidate(
-                            strategy="revert culprit" if back.whole else "revert culprit hunk",
-                            summary=f"Take back {describe_hunks(back.hunks) if back.hunks else 'the files'} of {culprit.sha[:10]}",
-                            rationale=f"Without {'all of' if back.whole else 'these lines of'} commit {describe(culprit)} the project parses.",
-                            changes=back.changes,
-                            risk="medium" if back.whole else "low",
-                            evidence_ids=(culprit_id, tried),
-                        )
-                    )  # fmt: skip
+    lost: tuple[str, ...] = ()
+    if culprit is None:
+        case.bench.checkout(case.head)
+        propose_slips(case, _slips_where_dbt_points(case, message), parse, (message_id,))
+    elif not case.candidates and not propose_slips(case, slips_of(case, culprit.commit), parse, cited):
+        back = smallest_revert(case, culprit, parse)
+        lost = back.lost
+        if back.way is not None and back.trial is not None:
+            tried = case.add(
+                f"Tried: take {back.way.part} back", back.trial.command, "the project parses without it", "experiment"
+            )
+            blamed = f"Commit {describe(culprit.commit)} broke the project"
+            case.propose(reverting(culprit.commit, back.way, blamed, (*cited, tried)))
+    commit = culprit.commit if culprit is not None else None
     meant = case.candidates[0].summary if case.candidates else ""
     headline = f"The dbt project does not parse: {first_sentence(message)}"
-    if culprit is not None:
-        headline = f"Commit {culprit.sha[:10]} ({culprit.subject}) broke the project: {first_sentence(message)}"
+    if commit is not None:
+        headline = f"Commit {commit.sha[:10]} ({commit.subject}) broke the project: {first_sentence(message)}"
     return case.conclude(
         headline,
         "code",
         next_step=f"Review: {meant}." if meant else f"Mend {place or 'what dbt names'}.",
-        who=culprit.author if culprit is not None else case.owner_of(None) or "whoever changed it last",
-        culprit_sha=culprit.sha if culprit is not None else None,
-        needs_person="no name in the project is close to the one that is missing, and no commit could be singled out",
-        confidence=0.95 if culprit is not None or case.candidates else 0.6,
+        who=commit.author if commit is not None else case.owner_of(None) or "whoever changed it last",
+        culprit_sha=commit.sha if commit is not None else None,
+        needs_person=why_not_back(commit, lost)
+        if commit is not None
+        else "no name in the project is close to the one that is missing, and no commit could be singled out",
+        confidence=0.95 if commit is not None or case.candidates else 0.6,
     )
+
+
+def _culprit(case: CaseFile, parse: ParseExperiment, message_id: str) -> tuple[Culprit | None, tuple[str, ...]]:
+    """The commit from which on the project does not parse, with the evidence for it; None where none can be found."""
+    folder = () if case.bench.dbt_directory == "." else (case.bench.dbt_directory,)
+    sha, why = last_good_sha(case)
+    good = parse(sha) if sha is not None else None
+    if good is None or good.verdict != PASSES:
+        found = search_good(case.bench.commits(None, case.head, folder), parse)
+        if found is None:
+            return None, (message_id,)
+        sha, good = found
+    assert sha is not None
+    good_id = case.add("A commit that parses", good.command, f"{why}; {sha[:10]} parses", "experiment")
+    culprit = bisect(case, sha, case.bench.commits(sha, case.head, folder), parse, good)
+    if culprit is None:
+        return None, (message_id,)
+    commit = culprit.commit
+    diff_id = case.add(
+        f"The commit that broke it: {describe(commit)}",
+        f"git show {commit.sha[:10]}",
+        case.bench.show(commit.sha),
+        "diff",
+    )
+    case.claim(
+        f"Commit {describe(commit)} broke it: its predecessor parses, it does not.", "confirmed", good_id, diff_id
+    )
+    return culprit, (message_id, diff_id)
+
+
+def _slips_where_dbt_points(case: CaseFile, message: str) -> Iterator[Slip]:
+    """Slips in the files that dbt names, by their path or, as for YAML, by their name alone."""
+    said = [*_FILE.findall(message), *re.findall(r"Error reading \w+: (\S+)", message)]
+    named = [
+        str(path.relative_to(case.bench.root))
+        for path in _project_files(case, ".sql", ".yml", ".yaml")
+        if any(str(path).endswith(f"/{one}") for one in said)
+    ]
+    for path in named[:2]:
+        text = case.bench.read_at(case.head, path)
+        if text is not None:
+            yield from slips_in_file(path, None, text, case.graph.adapter_type)
 
 
 def first_sentence(message: str) -> str:
@@ -115,11 +127,17 @@ def first_sentence(message: str) -> str:
     telling = [
         line
         for line in lines
-        if re.search(
+        if not line.startswith("Encountered an error")
+        and re.search(
             r"not found|undefined|unexpected|expected|invalid|duplicate|two|error near|cannot|unable", line, re.I
         )
     ]
-    chosen = (telling or [line for line in lines if not line.endswith("Error")] or lines or ["no message"])[0]
+    chosen = (
+        telling
+        or [line for line in lines if not re.search(r"Error$|^Encountered an error", line)]
+        or lines
+        or ["no message"]
+    )[0]
     return chosen[:240].rstrip(".")
 
 

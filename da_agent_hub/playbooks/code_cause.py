@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import PurePosixPath
 
 from ..domain.dbt import GraphNode
-from ..domain.investigation import FileChange
-from ..domain.line_merge import Hunk, hunks_of, without
+from ..domain.investigation import Candidate, FileChange
+from ..domain.line_merge import Hunk, Split, hunks_of, lines, without, words
 from ..ports import Commit
 from .case_file import CaseFile, plural
 from .experiment import ABSENT, PASSES, Trial
+from .masked_sql import MaskedSql
 
 MOST_TRIALS_OF_HUNKS = 10
+MOST_FILES_BACK = 4
 MOST_STEPS_BACK = 6
 Build = Callable[[str, Sequence[FileChange]], Trial]
 
@@ -30,13 +32,22 @@ class Culprit:
 
 
 @dataclass(frozen=True)
-class Revert:
-    """A verified way back: the changes to the newest commit, and which hunks of the culprit they take out."""
+class WayBack:
+    """Changes to the newest commit that take a part of another one out: what it is called, and whether it is all of it."""
 
     changes: tuple[FileChange, ...]
-    hunks: tuple[Hunk, ...]
-    whole: bool
-    trial: Trial
+    part: str
+    whole: bool = False
+    by_words: bool = False
+
+
+@dataclass(frozen=True)
+class Revert:
+    """A way back with which the build passes; ``lost`` names what another way would have taken away, if there is none."""
+
+    way: WayBack | None
+    trial: Trial | None
+    lost: tuple[str, ...] = ()
 
 
 def last_good_sha(case: CaseFile) -> tuple[str | None, str]:
@@ -108,36 +119,131 @@ def search_good(commits: Sequence[Commit], build: Build) -> tuple[str, Trial] | 
     return None
 
 
-def smallest_revert(case: CaseFile, culprit: Commit, build: Build) -> Revert | None:
-    """The smallest set of the culprit's hunks without which the newest commit passes; found by building, at most ten times."""
-    files: dict[str, tuple[str | None, str | None, str | None]] = {}
-    hunks: list[Hunk] = []
-    for path in culprit.paths:
-        if not _belongs(case, path):
-            continue
-        before = case.bench.read_at(f"{culprit.sha}^", path)
-        after = case.bench.read_at(culprit.sha, path)
-        now = case.bench.read_at(case.head, path)
-        files[path] = (before, after, now)
-        if before is not None and after is not None and now is not None:
-            hunks += hunks_of(path, before, after)
+def smallest_revert(case: CaseFile, culprit: Culprit, build: Build) -> Revert:
+    """The smallest part of the culprit without which the newest commit passes and nothing else that it brought is lost."""
+    lost: dict[str, None] = {}
     tried = 0
-    for chosen in _by_size(hunks):
-        changes = _taken_back(chosen, files)
-        if changes is None:
+    for way in _ways_back(case, culprit.commit):
+        gone = lost_by(case, way.changes)
+        if gone:
+            lost.update(dict.fromkeys(gone))
+            continue
+        if tried >= MOST_TRIALS_OF_HUNKS and not way.whole:
             continue
         tried += 1
-        trial = build(case.head, changes)
-        if trial.verdict == PASSES:
-            return Revert(changes, chosen, len(chosen) == len(hunks) and _all_changed(files), trial)
-        if tried >= MOST_TRIALS_OF_HUNKS:
-            break
-    whole = _everything_back(hunks, files)
-    if whole:
-        trial = build(case.head, whole)
-        if trial.verdict == PASSES:
-            return Revert(whole, tuple(hunks), True, trial)
-    return None
+        trial = build(case.head, way.changes)
+        if trial.verdict != PASSES:
+            continue
+        if way.by_words and None not in (trial.rows, culprit.before.rows) and trial.rows != culprit.before.rows:
+            continue  # a word more or less can make a test pass in many ways; only the old rows show that it was the one
+        return Revert(way, trial)
+    return Revert(None, None, tuple(lost))
+
+
+def _ways_back(case: CaseFile, culprit: Commit) -> Iterator[WayBack]:
+    files: dict[str, tuple[str | None, str | None, str | None]] = {}
+    for path in culprit.paths:
+        if _belongs(case, path):
+            before, after = case.bench.read_at(f"{culprit.sha}^", path), case.bench.read_at(culprit.sha, path)
+            files[path] = (before, after, case.bench.read_at(case.head, path))
+    deleted = [path for path, (before, after, now) in files.items() if before and after is None and now is None]
+    for path in deleted[:MOST_FILES_BACK] if len(deleted) > 1 or len(files) > 1 else ():
+        yield WayBack((FileChange(path, files[path][0]),), path)
+    for split in (lines, words):
+        hunks = [
+            hunk
+            for path, (before, after, now) in files.items()
+            if before is not None
+            and after is not None
+            and now is not None
+            and (split is lines or path.endswith(".sql"))
+            for hunk in hunks_of(path, before, after, split)
+        ]
+        if split is words:
+            hunks = [hunk for hunk in hunks if "".join((*hunk.before, *hunk.after)).strip()]
+        for chosen in (
+            _by_size(hunks) if split is lines else ((hunk,) for hunk in sorted(hunks, key=lambda one: one.size))
+        ):
+            changes = _taken_back(chosen, files, split)
+            if changes is not None and (split is lines or _still_reads(case, files, changes)):
+                whole = split is lines and len(chosen) == len(hunks) and _all_changed(files)
+                yield WayBack(changes, _described(chosen, split), whole, split is words)
+    everything = _everything_back(_hunks_of_all(files), files)
+    if everything:
+        yield WayBack(everything, ", ".join(sorted(files)), whole=True)
+
+
+def _hunks_of_all(files: Mapping[str, tuple[str | None, str | None, str | None]]) -> list[Hunk]:
+    return [
+        hunk
+        for path, (before, after, now) in files.items()
+        if before is not None and after is not None and now is not None
+        for hunk in hunks_of(path, before, after)
+    ]
+
+
+def lost_by(case: CaseFile, changes: Sequence[FileChange]) -> list[str]:
+    """What is there at the newest commit and would be gone: output columns, macros, entries of YAML files, rows of seeds."""
+    gone: list[str] = []
+    for change in changes:
+        now, then = case.bench.read_at(case.head, change.path), change.content or ""
+        name = PurePosixPath(change.path).name
+        if now is None:
+            continue
+        if change.path.endswith(".sql"):
+            gone += _lost_names(now, then, case.graph.adapter_type)
+        else:
+            pattern = r"(?m)^\s*-\s" if change.path.endswith((".yml", ".yaml")) else r"(?m)^.*\S.*$"
+            fewer = len(re.findall(pattern, now)) - len(re.findall(pattern, then))
+            if fewer > 0 and not change.path.endswith(".md"):
+                gone.append(f"{plural(fewer, 'entry', 'entries')} of {name}")
+    return gone
+
+
+def _lost_names(now: str, then: str, adapter_type: str) -> list[str]:
+    macros = r"\{%-?\s*(?:macro|test)\s+(\w+)"
+    gone = [one for one in re.findall(macros, now) if one not in re.findall(macros, then)]
+    held, kept = MaskedSql(now, adapter_type), MaskedSql(then, adapter_type)
+    if held.tree is not None:
+        return gone + [name for name in held.outputs() if name not in kept.outputs()]
+    # SQL that cannot be read yields no columns: more words that go than come are taken for a loss.
+    before, after = ({word.lower() for word in re.findall(r"[A-Za-z_]\w+", text)} for text in (now, then))
+    return gone + (sorted(before - after) if len(before - after) > len(after - before) else [])
+
+
+def _still_reads(
+    case: CaseFile, files: Mapping[str, tuple[str | None, str | None, str | None]], changes: Sequence[FileChange]
+) -> bool:
+    adapter = case.graph.adapter_type
+    return all(
+        MaskedSql(change.content or "", adapter).tree is not None
+        or MaskedSql(files[change.path][2] or "", adapter).tree is None
+        for change in changes
+    )
+
+
+def _described(chosen: Sequence[Hunk], split: Split) -> str:
+    if split is lines:
+        return describe_hunks(chosen)
+    hunk = chosen[0]
+    was, now = ("".join(part).strip() for part in (hunk.before, hunk.after))
+    changed = f"`{now}` in place of `{was}`" if was and now else f"`{now}`" if now else f"the loss of `{was}`"
+    return f"{changed} in {hunk.path}"
+
+
+def reverting(
+    commit: Commit, way: WayBack, blamed: str, evidence_ids: tuple[str, ...], *, risk: str = "low"
+) -> Candidate:
+    """A way back as a candidate; ``blamed`` is what the commit did, as half a sentence."""
+    whole = "all of it" if way.whole else "only this part of it, the rest stays"
+    return Candidate(
+        strategy="revert culprit" if way.whole else "revert culprit hunk",
+        summary=f"Take back {way.part} of {commit.sha[:10]}",
+        rationale=f"{blamed}; taking back {whole} makes it pass.",
+        changes=way.changes,
+        risk="medium" if way.whole else risk,
+        evidence_ids=evidence_ids,
+    )
 
 
 def _belongs(case: CaseFile, path: str) -> bool:
@@ -158,14 +264,14 @@ def _by_size(hunks: Sequence[Hunk]) -> Iterator[tuple[Hunk, ...]]:
 
 
 def _taken_back(
-    chosen: Sequence[Hunk], files: dict[str, tuple[str | None, str | None, str | None]]
+    chosen: Sequence[Hunk], files: Mapping[str, tuple[str | None, str | None, str | None]], split: Split = lines
 ) -> tuple[FileChange, ...] | None:
     changes = []
     for path in dict.fromkeys(hunk.path for hunk in chosen):
         _, after, now = files[path]
         assert after is not None
         assert now is not None
-        text = without([hunk for hunk in chosen if hunk.path == path], after, now)
+        text = without([hunk for hunk in chosen if hunk.path == path], after, now, split)
         if text is None or text == now:
             return None
         changes.append(FileChange(path, text))
@@ -173,7 +279,7 @@ def _taken_back(
 
 
 def _everything_back(
-    hunks: Sequence[Hunk], files: dict[str, tuple[str | None, str | None, str | None]]
+    hunks: Sequence[Hunk], files: Mapping[str, tuple[str | None, str | None, str | None]]
 ) -> tuple[FileChange, ...] | None:
     changes = list(_taken_back(hunks, files) or ()) if hunks else []
     if hunks and not changes:
@@ -186,7 +292,7 @@ def _everything_back(
     return tuple(changes)
 
 
-def _all_changed(files: dict[str, tuple[str | None, str | None, str | None]]) -> bool:
+def _all_changed(files: Mapping[str, tuple[str | None, str | None, str | None]]) -> bool:
     return all(before is not None and after is not None for before, after, _ in files.values())
 
 
@@ -198,5 +304,5 @@ def describe(commit: Commit) -> str:
 def describe_hunks(hunks: Sequence[Hunk]) -> str:
     """How much is taken back, in one phrase."""
     paths = sorted({hunk.path for hunk in hunks})
-    lines = sum(max(len(hunk.before), len(hunk.after)) for hunk in hunks)
-    return f"{plural(lines, 'line')} of {', '.join(paths)}"
+    count = sum(max(len(hunk.before), len(hunk.after)) for hunk in hunks)
+    return f"{plural(count, 'line')} of {', '.join(paths)}"

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from difflib import get_close_matches
 
 from sqlglot import exp
@@ -13,11 +13,12 @@ from ..domain.dbt import GraphNode
 from ..domain.investigation import Candidate, FileChange, Investigation
 from ..ports import Commit
 from .case_file import CaseFile, plural
-from .code_cause import Build, Culprit, Revert, bisect, describe, describe_hunks, relevant_paths, smallest_revert
+from .code_cause import Build, Culprit, Revert, bisect, describe, relevant_paths, reverting, smallest_revert
 from .duplicate_keys import joined_keys
 from .experiment import PASSES, Experiment, Trial
 from .masked_sql import MaskedSql
 from .renamed_column import missing_column, reads
+from .slips import Slip, moved_files, propose_slips, slips_in_file
 from .warehouse import columns_of, compiled_sql, duplicate_keys, first_number, quoted
 
 
@@ -81,19 +82,22 @@ def investigate_code(
         )
     _propose_join(case, node, commit, experiment, (bisect_id, diff_id))
     _propose_meant_column(case, commit, experiment, reproduced, (bisect_id, diff_id))
-    back = smallest_revert(case, commit, build)
-    lost = ""
-    if back is not None:
-        lost = _propose_revert(case, node, culprit, back, (bisect_id, diff_id))
+    lost: tuple[str, ...] = ()
+    if not case.candidates and not propose_slips(case, slips_of(case, commit), build, (bisect_id, diff_id)):
+        lost = _propose_revert(case, node, culprit, smallest_revert(case, culprit, build), (bisect_id, diff_id))
     root = _root(case, commit, node)
-    what = f"{root.name}" if root is not None else node.name
+    changed = root is not None and case.path_of(root) in commit.paths
+    what = root.name if root is not None and changed else ", ".join(own[:3]) or node.name
+    root = root or _model_of(case, node) or node
     return case.conclude(
         f"Commit {commit.sha[:10]} ({commit.subject}) by {commit.author} broke {node.name} by its change of {what}.",
         "code",
-        next_step=_next_step(case, commit, lost),
+        next_step=f"Review: {case.candidates[0].summary}."
+        if case.candidates
+        else f"Ask {commit.author} to mend {commit.sha[:10]}.",
         who=commit.author,
-        needs_person=f"taking lines of {commit.sha[:10]} back does not go together with what was changed since; its author should look",
-        root_node=(root or node).unique_id,
+        needs_person=why_not_back(commit, lost),
+        root_node=root.unique_id,
         culprit_sha=commit.sha,
         confidence=0.95,
     )
@@ -138,20 +142,35 @@ def name_mended_commit(
     )
 
 
-def _next_step(case: CaseFile, commit: Commit, lost: str) -> str:
-    if not case.candidates:
-        return f"Ask {commit.author} to mend {commit.sha[:10]}."
-    first = case.candidates[0]
-    return f"Review: {first.summary}." + (f" {lost}" if lost and first.strategy.startswith("revert") else "")
+def slips_of(case: CaseFile, commit: Commit) -> Iterator[Slip]:
+    """What may have slipped in a commit, in the files that it changed and that are still there."""
+    yield from moved_files(case, commit.paths, commit.sha)
+    for path in commit.paths:
+        now = case.bench.read_at(case.head, path)
+        before = case.bench.read_at(f"{commit.sha}^", path)
+        if now is not None and before is not None:
+            yield from slips_in_file(path, before, now, case.graph.adapter_type)
+
+
+def why_not_back(commit: Commit, lost: Sequence[str]) -> str:
+    """Why nothing of a culprit is taken back, as half a sentence."""
+    if lost:
+        return f"to take {commit.sha[:10]} back would also take {', '.join(lost[:6])} away, which it brought; its author should mend it"
+    return f"taking lines of {commit.sha[:10]} back does not go together with what was changed since; its author should look"
 
 
 def _root(case: CaseFile, commit: Commit, node: GraphNode) -> GraphNode | None:
-    """The node nearest to the failing one whose file the culprit changed."""
-    for unique_id in (node.unique_id, *case.graph.ancestors(node.unique_id)):
-        one = case.graph.get(unique_id)
-        if one is not None and one.test is None and case.path_of(one) in commit.paths:
+    """The node nearest to the failing one whose file the culprit changed, else the one that calls a macro that it changed."""
+    line = [
+        one for one in map(case.graph.get, (node.unique_id, *case.graph.ancestors(node.unique_id))) if one is not None
+    ]
+    for one in line:
+        if one.test is None and case.path_of(one) in commit.paths:
             return one
-    return None
+    changed = [case.bench.read_at(commit.sha, path) or "" for path in commit.paths if path.endswith(".sql")]
+    macros = [name for text in changed for name in re.findall(r"\{%-?\s*macro\s+(\w+)", text)]
+    calls = re.compile(rf"\b(?:{'|'.join(map(re.escape, macros))})\s*\(") if macros else None
+    return next((one for one in line if calls is not None and one.test is None and calls.search(one.raw_sql)), None)
 
 
 def _model_of(case: CaseFile, node: GraphNode) -> GraphNode | None:
@@ -159,36 +178,30 @@ def _model_of(case: CaseFile, node: GraphNode) -> GraphNode | None:
 
 
 def _propose_revert(
-    case: CaseFile,
-    node: GraphNode,
-    culprit: Culprit,
-    back: Revert,
-    evidence_ids: tuple[str, ...],
-) -> str:
-    """Propose it; returns what is lost by it, as a sentence, or an empty text."""
+    case: CaseFile, node: GraphNode, culprit: Culprit, back: Revert, evidence_ids: tuple[str, ...]
+) -> tuple[str, ...]:
+    """Propose it; returns what was not proposed for what would be lost by it."""
+    if back.way is None or back.trial is None:
+        return back.lost
     model = _model_of(case, node)
-    gone = _columns_lost(case, back)
-    lost = f"It takes back {', '.join(gone)}, which that commit brought." if gone else ""
-    rows_after, rows_before = back.trial.rows, culprit.before.rows
+    name = model.name if model else node.name
+    before, after = culprit.before.rows, back.trial.rows
     tried = case.add(
-        f"Tried: take {describe_hunks(back.hunks) if back.hunks else 'the files'} of {culprit.commit.sha[:10]} back",
+        f"Tried: take {back.way.part} of {culprit.commit.sha[:10]} back",
         back.trial.command,
-        f"{node.name}: {back.trial.verdict}; rows of {model.name if model else node.name}: {rows_after}, before the commit on the same data: {rows_before}",
+        f"{node.name}: {back.trial.verdict}; rows of {name}: {after}, before the commit on the same data: {before}",
         "experiment",
-    )  # fmt: skip
-    whole = "all of it" if back.whole else "only these lines of it, the rest stays"
-    same_rows = rows_after is not None and rows_after == rows_before
+    )
     case.propose(
-        Candidate(
-            strategy="revert culprit" if back.whole else "revert culprit hunk",
-            summary=f"Take back {describe_hunks(back.hunks) if back.hunks else 'the files'} of {culprit.commit.sha[:10]}",
-            rationale=f"Commit {describe(culprit.commit)} made {node.name} fail; taking back {whole} makes it pass. {lost}".strip(),
-            changes=back.changes,
-            risk="low" if same_rows and not gone else "medium",
-            evidence_ids=(*evidence_ids, tried),
+        reverting(
+            culprit.commit,
+            back.way,
+            f"Commit {describe(culprit.commit)} made {node.name} fail",
+            (*evidence_ids, tried),
+            risk="low" if before is not None and before == after else "medium",
         )
     )
-    return lost
+    return ()
 
 
 def _propose_meant_column(
@@ -230,18 +243,6 @@ def _propose_meant_column(
                 )
             )
             return
-
-
-def _columns_lost(case: CaseFile, back: Revert) -> list[str]:
-    """Output columns of the changed models that the newest commit has and the way back has not."""
-    gone: list[str] = []
-    for change in back.changes:
-        now = case.bench.read_at(case.head, change.path) if change.path.endswith(".sql") else None
-        if now is None:
-            continue
-        outputs = [MaskedSql(text, case.graph.adapter_type).outputs() for text in (now, change.content or "")]
-        gone += [name for name in outputs[0] if name not in outputs[1]]
-    return gone
 
 
 def _propose_join(

@@ -255,6 +255,14 @@ def _without_good_run(
     """No run is known in which it passed: go back through the commits that touch it, building each on today's data."""
     touching = case.bench.commits(None, case.head, relevant_paths(case, node))
     found = search_good(touching, experiment.at)
+    if (
+        found is None
+        and not experiment.scope.seeds
+        and any(path.endswith(".csv") for one in touching for path in one.paths)
+    ):
+        with_seeds = experiment.with_scope(seeds=True)
+        if with_seeds.at(case.head).verdict == reproduced.verdict:
+            found, experiment = search_good(touching, with_seeds.at), with_seeds
     if found is None:
         case.add(
             "Last good commit",

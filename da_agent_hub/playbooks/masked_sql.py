@@ -14,10 +14,13 @@ from sqlglot import exp
 
 from .warehouse import dialect, quoted
 
+MOST_STARS = 8
 _JINJA = re.compile(r"\{\{.*?\}\}|\{%.*?%\}|\{#.*?#\}", re.DOTALL)
 _CALL = re.compile(r"\{\{-?\s*(ref|source)\s*\((?P<arguments>[^(){}]*)\)\s*-?\}\}")
 _NAMES = re.compile(r"""['"]([^'"]+)['"]""")
 _WITH_QUALIFY = {"duckdb", "snowflake", "bigquery", "databricks", "redshift", "clickhouse"}
+_JOIN = re.compile(r"((?:\b(?:left|right|full|inner|cross)\s+)?(?:outer\s+)?\bjoin)\s+$", re.I)
+_SPACE = re.compile(r"(?:\s|--[^\n]*(?=\n))*$")
 _WITHOUT_TEXT = re.compile(r"\{\{-?\s*(config|set|log|print|do)\b")
 
 
@@ -75,12 +78,49 @@ class MaskedSql:
                 yield table, call
 
     def outputs(self) -> tuple[str, ...]:
-        """The names of the columns that the model yields, as far as they stand in it; none for ``select *``."""
-        if not isinstance(self.tree, exp.Query):
+        """The names of the columns that the model yields, as far as they stand in it; ``select *`` of a CTE is followed."""
+        tree = self.tree
+        for _ in range(MOST_STARS):
+            if not isinstance(tree, exp.Select) or not _is_star(tree) or tree.args.get("joins"):
+                break
+            source = tree.args.get("from_") or tree.args.get("from")
+            name = source.this.name.lower() if source is not None else ""
+            tree = next((one.this for one in self.tree.find_all(exp.CTE) if name and one.alias.lower() == name), None)
+        if not isinstance(tree, exp.Query):
             return ()
-        return tuple(
-            name.lower() for name in self.tree.named_selects if name and name != "*" and name not in self.calls
-        )
+        return tuple(name.lower() for name in tree.named_selects if name and name != "*" and name not in self.calls)
+
+    def join_kinds(self) -> dict[tuple[str, ...], tuple[str, int, int]]:
+        """Each joined relation's kind of join (``left join``), and where those words stand in the text."""
+        kinds: dict[tuple[str, ...], tuple[str, int, int]] = {}
+        for wanted in self.calls.values():
+            if not wanted.kind:
+                continue
+            passing = self._passing_names(lambda call, wanted=wanted: call.names == wanted.names)  # type: ignore[misc]
+            for join in self.tree.find_all(exp.Join) if self.tree is not None else ():
+                place = join.this
+                if not isinstance(place, exp.Table):
+                    continue
+                call = self.calls.get(place.name)
+                if (call is None or call.names != wanted.names) and place.name.lower() not in passing:
+                    continue
+                span = _span(place.this)
+                written = _JOIN.search(self.masked[: span[0]]) if span else None
+                if written is not None:
+                    kinds[wanted.names] = (" ".join(written[1].lower().split()), written.start(1), written.end(1))
+        return kinds
+
+    def implicit_aliases(self) -> list[int]:
+        """Places after expressions that are named, without AS, by a word on a later line: a comma may be missing there."""
+        places = []
+        for alias in self.tree.find_all(exp.Alias) if self.tree is not None else ():
+            span = _span(alias.args.get("alias"))
+            if span is None or not isinstance(alias.parent, exp.Select):
+                continue
+            before = _SPACE.sub("", self.masked[: span[0]])
+            if "\n" in self.masked[len(before) : span[0]] and not re.search(r"\bas$", before, re.I):
+                places.append(len(before))
+        return places
 
     # edits: each returns the whole new text, or None where it cannot be made
     def with_column_read_as(self, is_wanted: Callable[[Call], bool], old: str, new: str) -> str | None:

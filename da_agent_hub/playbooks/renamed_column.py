@@ -13,6 +13,7 @@ from ..domain.investigation import Candidate, FileChange, Investigation
 from .case_file import CaseFile, plural
 from .experiment import PASSES, Experiment, Trial
 from .masked_sql import Call, MaskedSql
+from .mistyped_column import investigate_mistyped
 from .warehouse import Column, columns_of, is_load_metadata, quoted
 
 # What warehouses say of a column that is not there: DuckDB, Postgres and Redshift, Snowflake, BigQuery, Databricks.
@@ -76,6 +77,9 @@ def investigate_missing_column(
     )
     error_id = next((one.evidence_id for one in reversed(case.evidence) if one.kind == "message"), columns_id)
     case.claim(f"{parent.name} has no column {missing}, which {reader.name} reads.", "confirmed", error_id, columns_id)
+    slip = investigate_mistyped(case, reader, parent, missing, present, experiment, (error_id, columns_id))
+    if slip is not None:
+        return slip
     owner = case.owner_of(parent)
     ranked = _successors(case, reader, parent, missing, present)
     chosen = _clear_winner(ranked)

@@ -202,7 +202,8 @@ def _judge(
         if _outcome(after, one) in {Outcome.BAD, Outcome.SKIPPED} and _outcome(before, one) is Outcome.GOOD
     ]
     kept = [one for one in others if _outcome(before, one) is Outcome.GOOD and one not in broken]
-    vanished = [one for one in before.statuses if one not in after.statuses and _outcome(before, one) is Outcome.GOOD]
+    # A node that is still there but not built is out of the failing node's lineage now, and untouched.
+    vanished = [one for one in before.statuses if one not in graph.nodes and _outcome(before, one) is Outcome.GOOD]
     detail = f"{len(kept)} nodes passed before and after" + "".join(
         f"; {_name(graph, one)} passed before and does not now" for one in [*broken, *vanished][:6]
     )
