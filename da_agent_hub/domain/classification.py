@@ -31,6 +31,7 @@ _CLASSES: dict[str, tuple[Category, int]] = {
     "authentication_failed": (Category.INFRASTRUCTURE, 3),
     "permission_denied": (Category.INFRASTRUCTURE, 3),
     "quota_exceeded": (Category.INFRASTRUCTURE, 3),
+    "missing_database": (Category.INFRASTRUCTURE, 4),
     "invalid_profile": (Category.INFRASTRUCTURE, 3),
     "git_failed": (Category.INFRASTRUCTURE, 3),
     "step_failed": (Category.INFRASTRUCTURE, 5),

@@ -22,7 +22,9 @@ _ON_THE_SAME_NODE = {"duplicate_keys": frozenset({"row_condition"})}
 # A node that was not rebuilt leaves its tests and readers with a relation, or columns, that are not there.
 _NOT_REBUILT = frozenset({"missing_relation", "missing_column"})
 # The same name missing or forbidden is one cause, whoever reads it and whether or not the lineage shows a way there.
-_SAME_WORDS = frozenset({"missing_relation", "missing_function", "unknown_macro", "permission_denied"})
+_SAME_WORDS = frozenset(
+    {"missing_database", "missing_relation", "missing_function", "unknown_macro", "permission_denied"}
+)
 _BUILT = frozenset({FailureKind.MODEL, FailureKind.SEED, FailureKind.SNAPSHOT})
 
 

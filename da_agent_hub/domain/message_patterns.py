@@ -100,6 +100,17 @@ PATTERNS: tuple[MessagePattern, ...] = (
         r"quota exceeded|billing has not been enabled|exceeded .*quota|resource monitor .*exceeded|custom quota",
     ),
     *_say(
+        "missing_database",
+        r"cannot open (?:file|database) [\"'](?P<name>[^\"']+)[\"'](?!: permission denied)",
+        r"(?:could not|unable to) open (?:the )?database",
+        r"(?:database|catalog) [\"'](?P<name>[^\"']+)[\"'] (?:does not exist|was not found)",
+        r"unknown database '(?P<name>[^']+)'",
+        r"\[no_such_catalog_exception\]",
+        # DuckDB: every database has a schema named main, so it is the database that is missing.
+        r"because schema \"(?P<name>[^\".]+)\.main\" does not exist",
+        r"\"(?P<name>[^\"]+)\" is not a catalog or schema",
+    ),
+    *_say(
         "connection_lost",
         r"could not (?:connect|translate host name)|can ?not connect|failed to connect|unable to connect",
         r"connection (?:refused|reset|aborted|timed? ?out|was closed|is closed|already closed|failure|error|to server)",
@@ -108,7 +119,6 @@ PATTERNS: tuple[MessagePattern, ...] = (
         r"terminating connection|(?:503|502|504) (?:service|bad gateway|gateway)|service unavailable|backenderror",
         r"internal (?:server )?error encountered|http (?:500|502|503|504)|temporarily_unavailable|cluster .* (?:terminated|starting)",
         r"warehouse .*(?:suspended|cannot be resumed|not running)|failed to resume",
-        r"cannot open (?:file|database)|could not open database",
     ),
     *_say(
         "permission_denied",
@@ -144,12 +154,12 @@ PATTERNS: tuple[MessagePattern, ...] = (
     *_say(
         "missing_relation",
         r"table with name \"?(?P<name>[^\s\"!]+)\"? does not exist",
-        r"(?:object|table|view|schema|database) '(?P<name>[^']+)' does not exist or not authorized",
+        r"(?:object|table|view|schema) '(?P<name>[^']+)' does not exist or not authorized",
         r"not found: (?:table|dataset|project) (?P<name>\S+)",
         r"(?:relation|table|view|schema) \"(?P<name>[^\"]+)\" does not exist",
         r"\[table_or_view_not_found\].*?view (?P<name>[`\w.]+) cannot be found|\[schema_not_found\].*?schema (?P<name2>[`\w.]+)",
         r"invalid object name '(?P<name>[^']+)'",
-        r"(?:table|schema|catalog) '(?P<name>[^']+)' does not exist",
+        r"(?:table|schema) '(?P<name>[^']+)' does not exist",
         r"schema with name \"?(?P<name>[\w.]+)\"? does not exist",
         r"no files found that match the pattern \"(?P<name>[^\"]+)\"",
         r"relation (?P<name>\S+) does not exist",

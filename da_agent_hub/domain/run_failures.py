@@ -19,7 +19,9 @@ _KINDS = {
     "source": FailureKind.SOURCE_FRESHNESS,
     "operation": FailureKind.HOOK,
 }
-_CONNECTION_CLASSES = frozenset({"connection_lost", "authentication_failed", "lock_conflict", "rate_limited"})
+_CONNECTION_CLASSES = frozenset(
+    {"connection_lost", "authentication_failed", "missing_database", "lock_conflict", "rate_limited"}
+)
 
 
 def failures_of(run: DbtRun, graph: ProjectGraph | None, *, warnings: bool = False) -> tuple[Failure, ...]:

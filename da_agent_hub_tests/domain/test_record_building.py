@@ -179,6 +179,14 @@ def test_nodes_that_miss_the_same_relation_are_one_record_and_another_relation_i
     assert len(build_records(other, SHOP)) == 2
 
 
+def test_nodes_that_read_a_database_which_is_gone_are_one_record_of_infrastructure() -> None:
+    gone = 'Runtime Error\n  IO Error: Cannot open file "/srv/crm.duckdb": No such file or directory'
+    failed = tuple(result(node, "error", gone) for node in (STG_ORDERS, "model.shop.stg_customers"))
+    record = only(build_records([run(0, failed)], SHOP))
+    assert (record.category, record.error_class) == (Category.INFRASTRUCTURE, "missing_database")
+    assert record.members == (STG_ORDERS,)
+
+
 def test_an_outage_over_many_nodes_is_one_record_until_the_nodes_run_again() -> None:
     lost = 'Database Error in model x (models/x.sql)\n  connection to server at "db" failed: Connection refused'
     runs = [run(0, tuple(result(one, "error", lost) for one in (STG_ORDERS, STG_ITEMS)))]
