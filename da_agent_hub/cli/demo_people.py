@@ -35,6 +35,10 @@ class Maintainer:
         """Merge a pull request."""
         self._github("PUT", ref, f"pulls/{ref.number}/merge", {"merge_method": "squash"})
 
+    def can_merge(self, ref: IssueRef) -> bool:
+        """Whether a pull request has no conflict."""
+        return bool(self._github("GET", ref, f"pulls/{ref.number}")["mergeable"])
+
     def merged_at(self, ref: IssueRef) -> datetime | None:
         """When a pull request was merged, if it was."""
         at = self._github("GET", ref, f"pulls/{ref.number}")["merged_at"]

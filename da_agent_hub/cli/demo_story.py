@@ -1,4 +1,4 @@
-"""`demo --once`: history in, a comment answered, a fix merged, a new dbt run, an issue closed; safe to begin again."""
+"""`demo --once`: history in, comments answered, fixes merged, new dbt runs, issues closed; safe to begin again."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
 
-from ..config import DbtCloudSource, ProjectSettings
-from ..domain.error_record import Category, ErrorRecord, RecordState
+from ..config import DbtCloudSource
+from ..domain.error_record import ErrorRecord, RecordState
 from ..domain.issue import IssueRef
 from .console import Trouble
 from .demo_people import DbtCloudPerson, Maintainer
@@ -45,11 +46,13 @@ class Story:
         if not seen.issues:
             raise Trouble("the history led to no issue at all; the logs say why")
         with self._timed("comment"):
-            asked = self._ask_for_pull_request(seen)
-        with self._timed("merge"):
-            merged = self._merge_one(seen)
+            asked = self._ask_for_pull_requests(seen)
         with self._timed("answer"):
-            self._await_answer(asked)
+            self._await_answers(asked)
+        with self._timed("merge"):
+            merged = self._merge_all(self.watch.look())
+        with self._timed("dbt"):
+            self._run_again(merged)
         with self._timed("resolve"):
             self._await_closing(merged)
         with self._timed("calm"):
@@ -58,103 +61,103 @@ class Story:
             raise Trouble("something exists twice:\n" + "\n".join(doubled))
         return seen
 
-    def _ask_for_pull_request(self, seen: Seen) -> IssueRef | None:
-        """Comment on an issue of a project that waits for people, once in the life of a home."""
+    def _ask_for_pull_requests(self, seen: Seen) -> Sequence[IssueRef]:
+        """Comment where findings announce a fix that waits for people, once in the life of a home; those asked so far."""
         modes = {project.name: project.mode for project in self.watch.hub.settings.projects}
         there = [one for one in seen.issues if modes[one.project] == "investigate"]
+        # After the first merge comes the next act, also where a home is opened again.
+        over = {one.project for one in there if one.pull_request and one.pull_request.merged}
+        asked = []
         for one in there:
-            if any(self._is_request(comment) for comment in self.maintainer.comments(one.issue.ref)):
-                self.tell(f"{self.maintainer.login} has asked for a pull request in {one.issue.url} before")
-                return one.issue.ref
-        likely = [one for one in there if one.issue.state == "open" and one.investigation]
-        likely.sort(
-            key=lambda one: (-len(one.investigation.candidates), one.issue.ref.number) if one.investigation else ()
-        )
-        if not likely:
+            ref, found = one.issue.ref, one.investigation
+            if not any(self._is_request(comment) for comment in self.maintainer.comments(ref)):
+                if one.project in over or one.issue.state != "open" or not found or not found.candidates:
+                    continue
+                self.tell(f"{self.maintainer.login} comments {REQUEST!r} in {one.issue.url}")
+                self.maintainer.comment(ref, f"{REQUEST}, please.")
+            asked.append(ref)
+            self.links[f"commented issue {len(asked)}"] = one.issue.url
+        if not asked:
             self.tell("no open issue waits for a person's word")
-            return None
-        chosen = likely[0].issue
-        self.tell(f"{self.maintainer.login} comments {REQUEST!r} in {chosen.url}")
-        self.maintainer.comment(chosen.ref, f"{REQUEST}, please.")
-        self.links["commented issue"] = chosen.url
-        return chosen.ref
+        return asked
 
     def _is_request(self, comment: Mapping[str, object]) -> bool:
         user = comment["user"]
         return isinstance(user, dict) and user["login"] == self.maintainer.login and REQUEST in str(comment["body"])
 
-    def _await_answer(self, asked: IssueRef | None) -> None:
-        if asked is None:
-            return
+    def _await_answers(self, asked: Sequence[IssueRef]) -> None:
+        names = ", ".join(map(str, asked))
+        self._wait(f"the hub to answer in {names}", lambda _: all(self._is_answered(ref) for ref in asked))
 
-        def answered(seen: Seen) -> bool:
-            comments = self.maintainer.comments(asked)
-            last = max(at for at, comment in enumerate(comments) if self._is_request(comment))
-            later = [comment for comment in comments[last + 1 :] if comment["user"]["login"] != self.maintainer.login]
-            return bool(later) and not self.watch.hub.store.pending_events(str(asked))
+    def _is_answered(self, ref: IssueRef) -> bool:
+        if self.watch.hub.store.pending_events(str(ref)):
+            return False
+        comments = self.maintainer.comments(ref)
+        last = max(at for at, comment in enumerate(comments) if self._is_request(comment))
+        return any(comment["user"]["login"] != self.maintainer.login for comment in comments[last + 1 :])
 
-        self._wait(f"the hub to answer in {asked}", answered)
-
-    def _merge_one(self, seen: Seen) -> IssueSeen:
-        """Merge a verified pull request and start the dbt job that failed, unless that was done before."""
-        offered = [one for one in seen.issues if one.pull_request and one.verified]
-        done = [one for one in offered if one.pull_request and one.pull_request.merged]
-        waiting = [
-            one
-            for one in offered
-            if one.pull_request and one.pull_request.state == "open" and not one.pull_request.draft
-        ]
-        # A cause in the code first: its fix is the whole cure.
-        waiting.sort(key=lambda one: (one.category != Category.CODE_FIX.value, str(one.issue.ref)))
-        if not done and not waiting:
+    def _merge_all(self, seen: Seen) -> Sequence[IssueSeen]:
+        """Merge each verified pull request that GitHub can merge; returns those merged, now or before."""
+        merged = []
+        for one in sorted(seen.issues, key=lambda one: str(one.issue.ref)):
+            pull = one.pull_request
+            if pull is None or not one.verified or pull.draft or not (pull.merged or pull.state == "open"):
+                continue
+            if not pull.merged:
+                if not self.maintainer.can_merge(pull.ref):
+                    self.tell(f"{pull.url} conflicts with what was merged before, and stays open")
+                    continue
+                self.tell(f"{self.maintainer.login} merges {pull.url}")
+                self.maintainer.merge(pull.ref)
+            merged.append(one)
+            self.links[f"merged pull request {len(merged)}"] = pull.url
+        if not merged:
             raise Trouble("no pull request was verified by dbt, so that none can be merged; the issues say why")
-        chosen = (done or waiting)[0]
-        pull = chosen.pull_request
-        assert pull is not None  # offered ones have one
-        self.links["merged pull request"] = pull.url
-        self.links["resolved issue"] = chosen.issue.url
-        if not pull.merged:
-            self.tell(f"{self.maintainer.login} merges {pull.url}")
-            self.maintainer.merge(pull.ref)
-        if self._record(chosen).state is not RecordState.RECOVERED:
-            self._start_job(chosen, pull.ref)
-        return chosen
+        return merged
 
-    def _start_job(self, chosen: IssueSeen, pull: IssueRef) -> None:
-        merged_at = self.maintainer.merged_at(pull)
-        record, source = self._record(chosen), self._project(chosen).source
-        assert merged_at is not None  # it was merged just now, or before
-        if not isinstance(source, DbtCloudSource):
-            raise Trouble(f"{chosen.project} has no dbt Cloud job to start")
-        person = DbtCloudPerson(source)
-        runs = person.runs_since(record.latest.job_id, merged_at)
-        if not runs:
-            self.tell(f"dbt Cloud job {record.latest.job_id} is started")
-            runs = [person.start_job(record.latest.job_id, f"after the merge of {pull}")]
-        self._wait(f"dbt run {runs[0]} to finish", lambda seen: person.finished(runs[0]))
+    def _run_again(self, merged: Sequence[IssueSeen]) -> None:
+        """Start each dbt job that failed, unless it ran since the last merge for it."""
+        last_merges: dict[tuple[str, str], datetime] = {}
+        for one in merged:
+            record = self._record(one)
+            merged_at = one.pull_request and self.maintainer.merged_at(one.pull_request.ref)
+            if merged_at and record.state is not RecordState.RECOVERED:
+                job = one.project, record.latest.job_id
+                last_merges[job] = max(merged_at, last_merges.get(job, merged_at))
+        runs = [(self._dbt_cloud(job[0]), self._run_since(*job, moment)) for job, moment in last_merges.items()]
+        names = ", ".join(run_id for _, run_id in runs)
+        self._wait(f"the dbt runs {names} to finish", lambda _: all(person.finished(run) for person, run in runs))
 
-    def _await_closing(self, merged: IssueSeen) -> None:
+    def _run_since(self, project: str, job_id: str, moment: datetime) -> str:
+        person = self._dbt_cloud(project)
+        if runs := person.runs_since(job_id, moment):
+            return runs[0]
+        self.tell(f"dbt Cloud job {job_id} of {project} is started")
+        return person.start_job(job_id, "after the merge of fixes")
+
+    def _dbt_cloud(self, name: str) -> DbtCloudPerson:
+        project = self.watch.hub.project(name)
+        if project is None or not isinstance(project.source, DbtCloudSource):
+            raise Trouble(f"{name} has no dbt Cloud job to start")
+        return DbtCloudPerson(project.source)
+
+    def _await_closing(self, merged: Sequence[IssueSeen]) -> None:
+        names = ", ".join(one.issue.url for one in merged)
+        self._wait(f"the hub to see recovered: {names}", lambda seen: all(self._is_closed(seen, one) for one in merged))
+
+    def _is_closed(self, seen: Seen, merged: IssueSeen) -> bool:
         ref = merged.issue.ref
-
-        def closed(seen: Seen) -> bool:
-            if self._record(merged).state is not RecordState.RECOVERED:
-                return False
-            now = next(one.issue for one in seen.issues if one.issue.ref == ref)
-            last = self.maintainer.comments(ref)[-1]
-            return now.state == "closed" and last["user"]["login"] == self.watch.hub.tracker(ref.repo).login()
-
-        self._wait(f"the hub to see {merged.issue.url} recovered", closed)
+        if self._record(merged).state is not RecordState.RECOVERED:
+            return False
+        now = next(one.issue for one in seen.issues if one.issue.ref == ref)
+        last = self.maintainer.comments(ref)[-1]
+        return now.state == "closed" and last["user"]["login"] == self.watch.hub.tracker(ref.repo).login()
 
     def _record(self, one: IssueSeen) -> ErrorRecord:
         record = self.watch.hub.store.record_of(str(one.issue.ref))
         if record is None:
             raise Trouble(f"the hub's store knows no error record of {one.issue.url}")
         return record
-
-    def _project(self, one: IssueSeen) -> ProjectSettings:
-        project = self.watch.hub.project(one.project)
-        assert project is not None  # issues are listed by project
-        return project
 
     def _settle(self, what: str) -> Seen:
         return self._wait(what, lambda seen: seen.settled, looks=_CALM_LOOKS)
