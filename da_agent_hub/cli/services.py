@@ -102,12 +102,12 @@ class Services:
             time.sleep(0.2)
 
     def stop(self) -> None:
-        """End all of them and whatever they started, the last one first; safe to repeat."""
-        while self.started:
-            service = self.started.pop()
+        """End all of them and whatever they started, at the same time; safe to repeat."""
+        for service in reversed(self.started):
             if service.guard.stdin is not None:
                 service.guard.stdin.close()
-            service.await_end()
+        while self.started:
+            self.started.pop().await_end()
 
 
 def free_port(wanted: int | None = None) -> int:
