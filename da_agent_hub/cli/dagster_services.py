@@ -58,7 +58,7 @@ def start_dagster(
         Trouble: if one of them does not come up.
     """
     code = ["-m", DEFINITIONS, "-h", "127.0.0.1", "-p", str(code_port), "--location-name", LOCATION]
-    services.start("dagster-code", [sys.executable, "-m", "dagster", "api", "grpc", *code], environ, folder)
+    services.start("dagster-code", [sys.executable, "-m", "dagster", "code-server", "start", *code], environ, folder)
     services.wait_until("Dagster's code server", lambda: listens(code_port), START_SECONDS)
     # One server for both: and under one name for ever, by which Dagster remembers its sensors.
     workspace = folder / "workspace.yaml"

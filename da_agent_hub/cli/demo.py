@@ -22,6 +22,7 @@ from .dagster_services import dagster_environment, prepare_home, start_dagster
 from .demo_home import DemoHome, open_home
 from .demo_people import Maintainer
 from .demo_story import Story, counts, steps
+from .lineage_refresh import LineageRefresh
 from .services import Services
 from .summary import issue_rows, issue_table
 from .watch import Watch
@@ -74,13 +75,14 @@ def _play(home: DemoHome, once: bool, json_file: Path | None) -> None:
     with _served(world, home.port), Services(home.logs) as services:
         root = f"http://127.0.0.1:{home.port}"
         tell("starting Dagster")
+        lineage = LineageRefresh(settings, home.ui_port)
         dagster = start_dagster(
             services, environ, home.folder, code_port=home.code_port, ui_port=None if once else home.ui_port
         )
         links = _links(world, root, dagster)
         watch = Watch(settings)
         if not once:
-            _stay(services, watch, links, home)
+            _stay(services, watch, lineage, links, home)
             return
         story = Story(services, watch, _maintainer(world, root), tell)
         made = round(time.monotonic() - started, 1)
@@ -182,7 +184,7 @@ def _links(world: Any, root: str, dagster: str | None) -> Mapping[str, str]:
     return {**issues, **({"Dagster lineage": f"{dagster}/asset-groups"} if dagster else {})}
 
 
-def _stay(services: Services, watch: Watch, links: Mapping[str, str], home: DemoHome) -> None:
+def _stay(services: Services, watch: Watch, lineage: LineageRefresh, links: Mapping[str, str], home: DemoHome) -> None:
     for what, url in links.items():
         console.print(f"{what:>24}  {url}")
     console.print(f"{'configuration':>24}  {home.config}   (try: da-agent-hub doctor --config {home.config})")
@@ -192,7 +194,10 @@ def _stay(services: Services, watch: Watch, links: Mapping[str, str], home: Demo
     with console.status("") as status:
         while True:
             services.check()
-            now = str(watch.look())
+            seen = watch.look()
+            if seen.filed and lineage.refresh():
+                console.print("the dbt models are in Dagster's lineage now: reload the page")
+            now = str(seen)
             status.update(now)
             if now != shown and not console.is_terminal:
                 console.print(now)
