@@ -39,7 +39,7 @@ class NodeResult:
     """One node's result in one step of a dbt run.
 
     ``status`` is dbt's own word in lower case; ``failures`` counts the rows a test returned; ``seconds`` is
-    execution time.
+    execution time. ``code`` is a short digest of the compiled SQL, None where dbt tells none (a seed, an old dbt).
     """
 
     unique_id: str
@@ -49,6 +49,7 @@ class NodeResult:
     compiled_sql: str | None = None
     relation_name: str | None = None
     seconds: float | None = None
+    code: str | None = None
 
     @property
     def outcome(self) -> Outcome:
