@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -257,6 +258,7 @@ def _lenient(raw: msgspec.Raw, shape: type[_Shape]) -> _Shape:
 def _node_result(result: _Result) -> NodeResult | None:
     if not result.unique_id or not result.status:
         return None
+    compiled = result.compiled_code or result.compiled_sql
     found = NodeResult(
         unique_id=result.unique_id,
         status=result.status.lower(),
@@ -264,11 +266,12 @@ def _node_result(result: _Result) -> NodeResult | None:
         failures=int(result.failures) if result.failures is not None else None,
         relation_name=result.relation_name,
         seconds=result.execution_time,
+        code=hashlib.sha256(compiled.encode(errors="replace")).hexdigest()[:12] if compiled else None,
     )
     if found.outcome in (Outcome.GOOD, Outcome.SKIPPED):
         return found
     # Compiled SQL is the bulk of an artifact; only that of what went wrong is ever looked at.
-    return replace(found, compiled_sql=result.compiled_code or result.compiled_sql)
+    return replace(found, compiled_sql=compiled)
 
 
 def _freshness_result(result: _Result) -> NodeResult | None:

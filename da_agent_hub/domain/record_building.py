@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 
+from .built_code import BuiltCode
 from .classification import OUTAGES, Classification, classify, found_rows
 from .dbt import DbtRun, GraphNode, Outcome, Owner, ProjectGraph
 from .error_record import Category, ErrorRecord, Sighting
@@ -14,7 +15,7 @@ from .failure import Failure, FailureKind
 from .fingerprint import fingerprint
 from .grouping import Attribution, Judged
 from .priority import Impact, Rule, priority_of
-from .recovery import Episode, Observation, Position, episodes, flaky_evidence
+from .recovery import Episode, Observation, Position, episodes, flaky_evidence, same_commit
 from .run_failures import failures_of
 
 _ANY_STEP = "*"
@@ -94,6 +95,7 @@ class _Fold:
         self._job_names = {run.job_id: run.job_name for run in self._runs}
         self._goods: dict[tuple[str, str], list[tuple[Position, Sighting]]] = defaultdict(list)
         self._parsed: dict[tuple[str, str, str], list[tuple[Position, Sighting]]] = defaultdict(list)
+        self._code: dict[str, BuiltCode] = defaultdict(BuiltCode)
 
     def records(self) -> tuple[ErrorRecord, ...]:
         judged = {run.run_id: self._judged(run) for run in self._runs}
@@ -139,6 +141,7 @@ class _Fold:
             if step.results:
                 self._parsed[(run.environment, run.job_id, _ANY_STEP)].append((position, sighting))
             for result in step.results:
+                self._code[run.environment].ran(position, result)
                 if result.unique_id not in watched or (step.index, result.unique_id) in failed_in:
                     continue
                 if result.outcome in (Outcome.GOOD, Outcome.WARNED):
@@ -216,7 +219,7 @@ class _Fold:
     def _record(self, cause: _Cause) -> ErrorRecord | None:
         observations = self._observations(cause)
         classification = cause.judged.classification
-        evidence = flaky_evidence(observations) if cause.nodes else None
+        evidence = flaky_evidence(observations, self._unchanged(cause)) if cause.nodes else None
         category = Category.TRANSIENT if evidence else classification.category
         found = episodes(observations, category)
         visible = [number for number, episode in enumerate(found) if episode.stands_alone]
@@ -226,6 +229,22 @@ class _Fold:
         own = [one for one in found[: visible[-1] + 1] if one.stands_alone]
         failures = [seen for one in own for seen in one.failures]
         return self._described(cause, classification, category, evidence, episode, number, failures)
+
+    def _unchanged(self, cause: _Cause) -> Callable[[Observation, Observation], bool]:
+        """Tells whether the code of a cause's nodes, and of all that they read, was the same at two observations."""
+        code = self._code[cause.judged.failure.environment]
+        nodes = [node for unique_id in cause.nodes if (node := self._node(unique_id))]
+        made_of = set(cause.nodes) | {parent for node in nodes for parent in node.depends_on}
+        if self._graph is not None:
+            made_of |= {one for unique_id in list(made_of) for one in self._graph.ancestors(unique_id)}
+        made_of = {one for one in made_of if not one.startswith("source.")}
+
+        def unchanged(before: Observation, after: Observation) -> bool:
+            # Without lineage, what a node reads is not known, and only the commit says that nothing of it changed.
+            by_code = len(nodes) == len(cause.nodes) and code.unchanged(made_of, before.position, after.position)
+            return same_commit(before, after) or by_code
+
+        return unchanged
 
     def _described(
         self,

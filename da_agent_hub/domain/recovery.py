@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from itertools import pairwise
 
 from .error_record import Category, RecordState, Sighting
 from .failure import Failure
@@ -91,30 +90,59 @@ def _needed(category: Category, code_changed: bool) -> int:
     return GOOD_RUNS_CHANGED_CODE if code_changed else GOOD_RUNS_UNCHANGED_CODE
 
 
-def flaky_evidence(observations: Sequence[Observation]) -> str | None:
-    """A sentence where a node was bad, good and bad again on code that did not change; None where it was not.
+@dataclass
+class _Spell:
+    """Failures in a row, with the good observations beside them."""
 
-    One failure that was good again later is no evidence: the data may have been repaired.
+    before: Observation | None
+    failures: list[Observation]
+    after: Observation | None = None
+
+    @property
+    def in_one_run(self) -> bool:
+        return len({one.sighting.run_id for one in self.failures}) == 1
+
+    def no_code_turned_it(self, unchanged: Callable[[Observation, Observation], bool]) -> bool:
+        """Whether it neither came nor went with a change of code."""
+        came = self.before is None or unchanged(self.before, self.failures[0])
+        return came and (self.after is None or unchanged(self.failures[-1], self.after))
+
+
+def same_commit(before: Observation, after: Observation) -> bool:
+    """Whether two observations are known to be of one commit."""
+    return before.sighting.git_sha is not None and before.sighting.git_sha == after.sighting.git_sha
+
+
+def flaky_evidence(
+    observations: Sequence[Observation], unchanged: Callable[[Observation, Observation], bool] = same_commit
+) -> str | None:
+    """A sentence where a node failed more than once, each time in a single run, with no change of code at any turn.
+
+    One failure that was good again later is no evidence: the data may have been repaired. Nor are failures that lasted:
+    chance does not stay, and what a load broke does until somebody mends it.
     """
-    healed: tuple[Sighting, Sighting] | None = None
-    broke = 0
-    first: tuple[Sighting, Sighting, Sighting] | None = None
-    for before, after in pairwise(observations):
-        unchanged = before.sighting.git_sha is not None and before.sighting.git_sha == after.sighting.git_sha
-        if not unchanged:
-            # With a change in between, the code may be the reason for the turn.
-            healed = None if before.failure or after.failure else healed
-            continue
-        if before.failure and not after.failure:
-            healed = (before.sighting, after.sighting)
-        elif after.failure and not before.failure and healed:
-            broke += 1
-            first = first or (*healed, after.sighting)
-    if first is None:
+    spells = _spells(observations)
+    single = [spell for spell in spells if spell.in_one_run and spell.no_code_turned_it(unchanged)]
+    lasting = sum(not spell.in_one_run for spell in spells)
+    if len(single) < 2 or len(single) <= lasting or single[0].after is None:
         return None
-    bad, good, again = first
-    turns = "once" if broke == 1 else f"{broke} times"
+    bad, good, again = single[0].failures[0].sighting, single[0].after.sighting, single[1].failures[0].sighting
     return (
-        f"failed in run {bad.run_id}, was good in run {good.run_id} and failed again in run {again.run_id} with no "
-        f"change of code at either turn (commit {(again.git_sha or '')[:12]}; this happened {turns})"
+        f"failed in run {bad.run_id}, was good in run {good.run_id} and failed again in run {again.run_id}, with no "
+        f"change to its code or to what it reads at any of these turns ({len(single)} failures of a single run)"
     )
+
+
+def _spells(observations: Sequence[Observation]) -> list[_Spell]:
+    found: list[_Spell] = []
+    before: Observation | None = None
+    for seen in observations:
+        if seen.failure is not None and (not found or found[-1].after):
+            found.append(_Spell(before, [seen]))
+        elif seen.failure is not None:
+            found[-1].failures.append(seen)
+        else:
+            before = seen
+            if found and found[-1].after is None:
+                found[-1].after = seen
+    return found

@@ -27,6 +27,19 @@ def test_compiled_sql_is_kept_of_what_went_wrong_under_either_name(field: str) -
     results = [{"unique_id": f"model.shop.{said}", "status": said, field: "select 1"} for said in ("error", "success")]
     found = read_run_results(written(results=results)).results
     assert [one.compiled_sql for one in found] == ["select 1", None]
+    assert found[0].code == found[1].code
+
+
+def test_a_digest_tells_whether_the_compiled_code_of_a_good_node_changed() -> None:
+    told = ["select 1", "select 2", None]
+    results = [
+        {"unique_id": f"model.shop.m{n}", "status": "success", "compiled_code": one} for n, one in enumerate(told)
+    ]
+    first, second, unknown = (one.code for one in read_run_results(written(results=results)).results)
+    assert first
+    assert second
+    assert first != second
+    assert unknown is None
 
 
 @pytest.mark.parametrize(

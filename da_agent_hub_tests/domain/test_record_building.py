@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Mapping
 from dataclasses import replace
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -112,6 +114,55 @@ def test_bad_good_bad_on_the_same_commit_is_flaky_but_one_failure_that_healed_is
     assert healed.flaky_evidence is None
     mended = [run(0, {SINGULAR: "fail"}), run(1, {SINGULAR: "pass"}, sha=NEW), run(2, {SINGULAR: "fail"}, sha="c" * 40)]
     assert only(build_records(mended, SHOP)).flaky_evidence is None
+
+
+def told(turns: str, code: Mapping[str, str]) -> list[DbtRun]:
+    """A run for each letter (b bad, g good) on its own commit; ``code`` has a letter a run for a node's SQL, - for none."""
+    return [
+        run(
+            number,
+            (
+                *(
+                    replace(result(node, "success"), code=None if letters[number] == "-" else letters[number])
+                    for node, letters in code.items()
+                ),
+                replace(result(SINGULAR, "fail" if turn == "b" else "pass"), code="t"),
+            ),
+            sha=f"{number:040}",
+        )
+        for number, turn in enumerate(turns)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("turns", "code", "flaky"),
+    [
+        ("gbggbgg", {ORDERS: "aaaaaaa", STG_ORDERS: "sssssss"}, True),  # other things were committed in between
+        ("gbgggbggg", {ORDERS: "aaabbbbbb"}, True),  # a change in good times turned nothing
+        ("gbggbgg", {ORDERS: "aaaabaa"}, False),  # the second failure came and went with its own code
+        ("gbggbgg", {ORDERS: "aaaaaaa", STG_ORDERS: "sszzzzz"}, False),  # a change upstream mended the first
+        ("gbggbgg", {ORDERS: "aaaaaaa", STG_ORDERS: "-------"}, False),  # what is not known to be the same is not
+        ("gbggggg", {ORDERS: "aaaaaaa"}, False),  # came once and was mended
+        ("gbbbgggbbgg", {ORDERS: "aaaaaaaaaaa"}, False),  # a load that was broken twice, for days
+        ("gbgggbbbggg", {ORDERS: "aaaaaaaaaaa"}, False),
+    ],
+)
+def test_failures_of_single_runs_on_code_that_stayed_are_flaky_whatever_else_was_committed(
+    turns: str, code: Mapping[str, str], flaky: bool
+) -> None:
+    record = only(build_records(told(turns, code), SHOP))
+    assert bool(record.flaky_evidence) is flaky
+    assert record.category is (Category.TRANSIENT if flaky else Category.DATA_QUALITY)
+
+
+def test_without_lineage_only_the_commit_tells_that_nothing_changed() -> None:
+    assert only(build_records(told("gbggbgg", {ORDERS: "aaaaaaa"}), None)).flaky_evidence is None
+
+
+def test_a_load_that_breaks_for_days_is_not_called_flaky_on_any_day() -> None:
+    for end in range(2, 12):
+        record = only(build_records(told("gbbbgggbbgg"[:end], {ORDERS: "a" * 11}), SHOP))
+        assert record.flaky_evidence is None
 
 
 def test_skipped_nodes_belong_to_the_failure_upstream_and_get_no_record() -> None:

@@ -1,0 +1,34 @@
+"""Whether what a node is made of changed between two runs: told by what dbt ran, whatever else was committed."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterable
+
+from .dbt import NodeResult, Outcome
+from .recovery import Position
+
+
+class BuiltCode:
+    """The compiled code of each node over the runs of one environment, given in order of time."""
+
+    def __init__(self) -> None:
+        self._digests: dict[str, str | None] = {}
+        self._changes: dict[str, list[Position]] = {}
+
+    def ran(self, position: Position, result: NodeResult) -> None:
+        """Note what ran; code that is not told, as that of a seed, counts as new each time."""
+        if result.outcome in (Outcome.SKIPPED, Outcome.UNKNOWN):
+            return
+        known = self._digests.get(result.unique_id)
+        if known is None or known != result.code:
+            self._changes.setdefault(result.unique_id, []).append(position)
+        self._digests[result.unique_id] = result.code
+
+    def unchanged(self, unique_ids: Iterable[str], after: Position, until: Position) -> bool:
+        """Whether none of these nodes ran other code in ``(after, until]``; what did not run there did not change."""
+        for unique_id in unique_ids:
+            changes = self._changes.get(unique_id, [])
+            if bisect_right(changes, after) != bisect_right(changes, until):
+                return False
+        return True
