@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -12,6 +11,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from ..domain.built_code import digest
 from ..domain.dbt import GraphNode, NodeResult, Outcome, Owner, ProjectGraph, TestSpec
 
 
@@ -266,7 +266,7 @@ def _node_result(result: _Result) -> NodeResult | None:
         failures=int(result.failures) if result.failures is not None else None,
         relation_name=result.relation_name,
         seconds=result.execution_time,
-        code=hashlib.sha256(compiled.encode(errors="replace")).hexdigest()[:12] if compiled else None,
+        code=digest(compiled) if compiled else None,
     )
     if found.outcome in (Outcome.GOOD, Outcome.SKIPPED):
         return found

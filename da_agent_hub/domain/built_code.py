@@ -2,11 +2,29 @@
 
 from __future__ import annotations
 
+import hashlib
+import re
 from bisect import bisect_right
 from collections.abc import Iterable
 
 from .dbt import NodeResult, Outcome
 from .recovery import Position
+
+# Ids, moments and days that a run writes into its own SQL: invocation_id, a run id of dbt Cloud, run_started_at.
+_OF_ONE_RUN = re.compile(
+    r"\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b"
+    r"|\b\d{4}-\d\d-\d\d(?:[t ]\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?:z|[+-]\d\d:?\d\d)?)?"
+    r"|\d{6,}",
+    re.IGNORECASE,
+)
+
+_COMMENT = re.compile(r"^\s*--.*$", re.MULTILINE)
+
+
+def digest(compiled: str) -> str:
+    """Twelve hexadecimal digits for compiled SQL, the same for all runs of one code, however it is laid out."""
+    lasting = " ".join(_OF_ONE_RUN.sub("?", _COMMENT.sub("", compiled)).split())
+    return hashlib.sha256(lasting.encode(errors="replace")).hexdigest()[:12]
 
 
 class BuiltCode:

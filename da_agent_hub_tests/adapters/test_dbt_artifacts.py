@@ -42,6 +42,26 @@ def test_a_digest_tells_whether_the_compiled_code_of_a_good_node_changed() -> No
     assert unknown is None
 
 
+def test_what_a_run_writes_of_itself_into_its_sql_is_no_change_of_code() -> None:
+    told = [
+        "select * from x where (id + 80735829) % 20 = 0 and at < '2026-11-11 02:01:15.480048+00:00' and price > 900",
+        "select * from x where (id + 80735945) % 20 = 0 and at < '2026-11-12 02:00:55.255618+00:00' and price > 900",
+        "select * from x where (id + 80735945) % 20 = 0 and at < '2026-11-12 02:00:55.255618+00:00' and price > 950",
+    ]
+    results = [{"unique_id": f"test.shop.t{n}", "status": "pass", "compiled_code": one} for n, one in enumerate(told)]
+    first, second, changed = (one.code for one in read_run_results(written(results=results)).results)
+    assert first == second
+    assert second != changed
+
+
+def test_layout_and_lines_of_comment_are_no_change_of_code() -> None:
+    told = ["select a, b\nfrom x", "-- both\nselect\n    a, b\nfrom x\n", "select a\nfrom x"]
+    results = [{"unique_id": f"model.shop.m{n}", "status": "success", "compiled_code": s} for n, s in enumerate(told)]
+    first, second, changed = (one.code for one in read_run_results(written(results=results)).results)
+    assert first == second
+    assert second != changed
+
+
 @pytest.mark.parametrize(
     ("status", "outcome"),
     [
