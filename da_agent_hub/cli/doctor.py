@@ -206,9 +206,9 @@ def _experts(claude: ClaudeSettings) -> str:
 
 def _claude(claude: ClaudeSettings, ask: bool) -> str:
     if claude.api_key is None:
-        return "no key: the playbooks investigate (set claude.api_key for Claude)"
+        return "no key, and none is needed: the playbooks investigate"
     if not ask:
-        return "a key is set; --claude asks the API whether it works"
+        return "a key is set and not used yet: the playbooks investigate; --claude asks the API whether the key works"
     import anthropic
 
     client = anthropic.Anthropic(

@@ -91,7 +91,11 @@ def is_production(environment: str) -> bool:
 
 def _default(impact: Impact) -> tuple[Priority, str]:
     where = f"in {impact.environment}" if impact.environment else "in an unnamed environment"
-    reach = f"{len(impact.exposures)} exposure(s) downstream" if impact.exposures else "no exposure downstream"
+    reach = (
+        f"{len(impact.exposures)} exposure{'s' if len(impact.exposures) > 1 else ''} downstream"
+        if impact.exposures
+        else "no exposure downstream"
+    )
     if impact.severity == "warn":
         return Priority.LOW, f"a warning {where}"
     if not is_production(impact.environment):
