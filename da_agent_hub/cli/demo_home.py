@@ -5,11 +5,13 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
 from .console import Trouble, writable_folder, write_whole
+from .guard import GRACE_SECONDS
 from .services import free_port, listens
 
 FIRST_PORT = 4820
@@ -102,7 +104,12 @@ def _remembered(known: Path, folder: Path) -> DemoHome:
 
 
 def _need_ports(home: DemoHome, ports: int) -> None:
-    if taken := [port for port in range(home.port, home.port + ports) if listens(port)]:
+    # A demo that was killed a moment ago still ends what it started.
+    deadline = time.monotonic() + GRACE_SECONDS + 1
+    while taken := [port for port in range(home.port, home.port + ports) if listens(port)]:
+        if time.monotonic() < deadline:
+            time.sleep(0.1)
+            continue
         raise Trouble(
             f"port {taken[0]} of 127.0.0.1, which {home.folder} was made with, is in use: stop what uses it, "
             "or name another --home"

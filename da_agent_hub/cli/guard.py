@@ -13,7 +13,8 @@ import sys
 import threading
 import time
 
-GRACE_SECONDS = 5.0
+# Whatever is cut short is taken up again at the next start: so nobody has to wait for it.
+GRACE_SECONDS = 3.0
 
 
 def main() -> None:
