@@ -163,7 +163,8 @@ def write_config(home: DemoHome, world: Any) -> None:
         "state": {"url": "sqlite:///hub.db", "artifacts_dir": "artifacts", "checkouts_dir": "checkouts"},
         "schedule": {
             "history_days": (datetime.now(timezone.utc).date() - first_day).days + 2,
-            "start_date": (first_day - timedelta(days=2)).isoformat(),
+            # The first night's dbt runs are before 06:30, in the reporting day that began the day before.
+            "start_date": (first_day - timedelta(days=1)).isoformat(),
             **_POLL_SECONDS,
         },
     }
