@@ -6,6 +6,7 @@ by one JSON line on the descriptor that was standard output at start. It ends wh
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import signal
@@ -81,10 +82,24 @@ def _plain(cell: Any) -> Any:
 
 
 def _close_duckdb() -> None:
-    """Let go of the database file, so that it can be replaced between two commands."""
+    """Let go of the database file, so that it can be replaced between two commands.
+
+    Every handle is closed now: a database that is closed later deletes the write-ahead log that lies there by then, which
+    would be that of the new copy.
+    """
     connections = sys.modules.get("dbt.adapters.duckdb.connections")
-    if connections is not None:
-        connections.DuckDBConnectionManager.close_all_connections()
+    if connections is None:
+        return
+    from dbt.adapters.factory import FACTORY
+
+    for adapter in FACTORY.adapters.values():
+        adapter.cleanup_connections()
+    environment = connections.DuckDBConnectionManager._ENV
+    connections.DuckDBConnectionManager.close_all_connections()
+    if environment is not None and hasattr(environment, "close"):
+        environment.close()
+    del environment
+    gc.collect()
 
 
 def main() -> None:

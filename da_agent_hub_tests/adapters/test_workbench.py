@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import duckdb
 import pytest
 
 from da_agent_hub.adapters.git_checkout import (
@@ -128,6 +129,21 @@ def test_the_clone_address_comes_from_the_github_host(project: BrokenProject) ->
     settings = project.settings(clone_url=None)
     assert clone_url(settings, github) == "http://127.0.0.1:8123/acme/garden.git"
     assert clone_url(settings, None) == "https://github.com/acme/garden.git"
+
+
+@pytest.mark.slow
+def test_rows_that_production_holds_only_in_its_write_ahead_log_are_there_after_each_reset(
+    project: BrokenProject, bench: GitWorkbench
+) -> None:
+    with duckdb.connect(str(project.dbt / "garden.duckdb")) as connection:
+        connection.execute("pragma disable_checkpoint_on_shutdown")
+        connection.execute("insert into raw.t values (2), (3)")
+    for _ in range(3):
+        bench.reset_warehouse()
+        assert bench.query("select count(*) as n from raw.t").rows == ((3,),)
+    bench.reset_warehouse()
+    assert bench.dbt("build").ok
+    assert bench.query("select count(*) as n from {{ ref('a') }}").rows == ((3,),)
 
 
 @pytest.mark.slow
