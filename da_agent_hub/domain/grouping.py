@@ -128,12 +128,10 @@ class Attribution:
                 continue
             if candidate.root not in self._standing:
                 continue
-            together = (
-                was_good
-                and candidate.was_good_before
-                and candidate.began_in == began
-                and candidate.judged.failure.run_id == run_id
-            )
+            same_runs = candidate.began_in == began and candidate.judged.failure.run_id == run_id
+            together = same_runs and was_good and candidate.was_good_before
+            if same_runs and self._got_the_same_rows_twice(judged, candidate.judged):
+                return candidate.root
             if self._follows(judged, candidate.judged, began_together=together, in_run=run_id):
                 return candidate.root
         return None
@@ -146,12 +144,31 @@ class Attribution:
             yield from (self._standing[known] for known in self._by_subject.get(one, ()))
         if judged.classification.error_class in _SAME_WORDS:
             yield from (self._standing[known] for known in self._by_words.get(_words(judged), ()))
+        # Two models that read nothing but one and the same parent got their repeated rows from it.
+        if self._graph is not None and judged.classification.error_class == "duplicate_keys":
+            for one in self._with_the_same_only_parent(subject):
+                yield from (self._standing[known] for known in self._by_subject.get(one, ()))
         # Two nodes that read the same column of one parent, where that column is gone, are siblings.
         if self._graph is not None and judged.classification.error_class in _NOT_REBUILT:
             node = self._graph.get(subject)
             siblings = {child for parent in (node.depends_on if node else ()) for child in self._graph.children[parent]}
             for one in sorted(siblings - {subject}):
                 yield from (self._standing[known] for known in self._by_subject.get(one, ()))
+
+    def _got_the_same_rows_twice(self, later: Judged, earlier: Judged) -> bool:
+        classes = {later.classification.error_class, earlier.classification.error_class}
+        return classes == {"duplicate_keys"} and earlier.subject in self._with_the_same_only_parent(later.subject)
+
+    def _with_the_same_only_parent(self, subject: str | None) -> tuple[str, ...]:
+        node = self._graph.get(subject) if self._graph is not None else None
+        if self._graph is None or node is None or node.test is not None or len(node.depends_on) != 1:
+            return ()
+        siblings = map(self._graph.get, self._graph.children[node.depends_on[0]])
+        return tuple(
+            one.unique_id
+            for one in siblings
+            if one is not None and one.test is None and one.unique_id != subject and len(one.depends_on) == 1
+        )
 
     def _follows(self, later: Judged, earlier: Judged, *, began_together: bool, in_run: str) -> bool:
         same_node = later.subject == earlier.subject

@@ -25,7 +25,9 @@ from .dbt_story import (
     STG_ORDERS,
     UNIQUE_ORDERS,
     UNIQUE_STG,
+    data_test,
     lineage,
+    model,
     result,
     run,
 )
@@ -204,6 +206,24 @@ def test_doubled_rows_explain_a_row_condition_that_broke_in_the_same_run_and_onl
     apart = [good, run(1, {UNIQUE_ORDERS: "pass", SINGULAR: "fail"}), run(2, {UNIQUE_ORDERS: "fail", SINGULAR: "fail"})]
     assert len(build_records(apart, SHOP)) == 2
     assert len(build_records([run(1, {UNIQUE_ORDERS: "fail", SINGULAR: "fail"})], SHOP)) == 2
+
+
+def test_two_models_that_read_nothing_but_one_parent_and_double_in_the_same_run_are_one_record() -> None:
+    badges, items = data_test("unique", "badges", "badge"), data_test("unique", "stg_items", "item_id")
+    shop = lineage(*SHOP.nodes.values(), model("badges", ORDERS), badges, items, data_test("unique", "revenue", "day"))
+    days, both = (
+        "test.shop.unique_revenue_day.a1",
+        {"test.shop.unique_revenue_day.a1": "fail", badges.unique_id: "fail"},
+    )
+    record = only(build_records([run(1, both)], shop))
+    assert {record.node, *record.members} == {days, badges.unique_id}
+    apart = [run(1, {days: "pass", badges.unique_id: "fail"}), run(2, both)]
+    assert len(build_records(apart, shop)) == 2
+    # Those that read several relations may double by any of them.
+    assert (
+        len(build_records([run(1, {UNIQUE_ORDERS: "fail", badges.unique_id: "pass", items.unique_id: "fail"})], shop))
+        == 2
+    )
 
 
 def test_two_models_that_miss_the_same_column_of_one_source_are_one_record() -> None:
