@@ -47,7 +47,7 @@ class Hub:
         self._sources = sources or self._dbt_source
         self._trackers = trackers or self._github_tracker
         self.workbench = KeptWorkbench(workbenches or self._git_workbench)
-        self._investigators = investigators or _playbooks
+        self._investigators = investigators or self._playbooks
         self._opened: dict[str, object] = {}
         self._lock = threading.Lock()
 
@@ -130,8 +130,9 @@ class Hub:
 
         return open_workbench(project, self.settings.state, self.github(RepoRef.parse(project.repo)))
 
+    def _playbooks(self, _: ProjectSettings) -> Investigator:
+        from ..playbooks.investigator import PlaybookInvestigator
 
-def _playbooks(_: ProjectSettings) -> Investigator:
-    from ..playbooks.investigator import PlaybookInvestigator
-
-    return PlaybookInvestigator()
+        return PlaybookInvestigator(
+            seconds=self.settings.budgets.investigation_seconds, is_stopped=self.store.stop_requested
+        )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from ..domain.dbt import GraphNode, ProjectGraph
@@ -18,13 +18,17 @@ class TimeIsUpError(Exception):
     """The investigation's budget of wall time is spent."""
 
 
+class StoppedError(Exception):
+    """A person asked to stop."""
+
+
 @dataclass
 class CaseFile:
     """One investigation in the making.
 
     ``graph`` is the lineage of the newest commit where that parses, else the stored one; ``head`` is that commit.
     ``hidden`` are lower-case names of columns that hold personal data. ``stale`` tells that an incremental table keeps rows
-    which a build from scratch does not give.
+    which a build from scratch does not give. ``is_stopped`` tells whether a person asked to stop.
     """
 
     record: ErrorRecord
@@ -34,6 +38,7 @@ class CaseFile:
     deadline: float
     hidden: frozenset[str] = frozenset()
     stale: bool = False
+    is_stopped: Callable[[], bool] = lambda: False
     evidence: list[Evidence] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
     candidates: list[Candidate] = field(default_factory=list)
@@ -56,7 +61,9 @@ class CaseFile:
             self.candidates.append(candidate)
 
     def check_time(self) -> None:
-        """Raise where the budget is spent."""
+        """Raise where the budget is spent or a person asked to stop."""
+        if self.is_stopped():
+            raise StoppedError
         if time.monotonic() > self.deadline:
             raise TimeIsUpError
 

@@ -5,7 +5,10 @@ from __future__ import annotations
 
 import re
 import time
+from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime, timezone
+from functools import partial
 
 from ..domain.dbt import GraphNode, ProjectGraph
 from ..domain.error_record import Category
@@ -13,7 +16,7 @@ from ..domain.failure import FailureKind
 from ..domain.investigation import Ending, Investigation, InvestigationCase
 from ..ports import Workbench
 from .broken_parse import ParseExperiment, investigate_broken_parse, propose_meant_name
-from .case_file import CaseFile, TimeIsUpError, table, with_times
+from .case_file import CaseFile, StoppedError, TimeIsUpError, table, with_times
 from .code_cause import last_good_sha, relevant_paths, search_good
 from .code_change import investigate_code, name_mended_commit
 from .duplicate_keys import investigate_duplicates, key_of
@@ -21,6 +24,7 @@ from .experiment import ABSENT, BLOCKED, FAILS, PASSES, UNPARSED, Experiment, Tr
 from .freshness import investigate_freshness
 from .personal_data import hidden_here, personal_columns
 from .renamed_column import investigate_missing_column, missing_column
+from .stale_rows import investigate_stale_rows
 from .traced_rows import investigate_rows
 from .unexpected_values import investigate_conversion, investigate_values, unconvertible_value
 from .unstable import investigate_flaky, investigate_transient, investigate_unreproduced, is_transient
@@ -30,12 +34,17 @@ MOST_LEFT_OUT = 4
 
 
 class PlaybookInvestigator:
-    """An ``Investigator`` that needs no model; ``seconds`` is its budget of wall time for one record."""
+    """An ``Investigator`` that needs no model.
+
+    ``seconds`` is its budget of wall time for one record. ``is_stopped`` tells by an issue's key whether a person asked to
+    stop; it is asked before each step.
+    """
 
     name = "playbooks"
 
-    def __init__(self, seconds: float = 600.0) -> None:
+    def __init__(self, seconds: float = 600.0, is_stopped: Callable[[str], bool] | None = None) -> None:
         self._seconds = seconds
+        self._is_stopped = is_stopped
 
     def investigate(self, case: InvestigationCase, graph: ProjectGraph | None, bench: Workbench) -> Investigation:
         """Find the cause of a record; what cannot be found out is said, never raised."""
@@ -45,6 +54,8 @@ class PlaybookInvestigator:
             head = bench.head()
             project = graph or ProjectGraph(case.record.project, "", {})
             file = CaseFile(case.record, bench, project, head, clock + self._seconds)
+            if self._is_stopped is not None and case.issue_key is not None:
+                file.is_stopped = partial(self._is_stopped, case.issue_key)
             found = _investigate(file)
         except TimeIsUpError:
             found = _ended(
@@ -52,6 +63,8 @@ class PlaybookInvestigator:
                 Ending.BUDGET,
                 f"The investigation reached its {self._seconds:.0f} seconds before the cause was certain.",
             )
+        except StoppedError:
+            found = _ended(file, Ending.CANCELLED, "A person asked to stop before the cause was certain.")
         except Exception as error:  # whatever breaks, the thread gets the evidence found so far and the reason
             reason = f"{type(error).__name__}: {error}"[:300]
             found = _ended(file, Ending.FAILED, f"The investigation broke off ({reason}).")
@@ -150,7 +163,7 @@ def _by_building(case: CaseFile, node: GraphNode) -> Investigation:
     case.claim(f"{node.name} fails at the newest commit on today's data.", "confirmed", reproduced_id)
     _failing_rows(case, node, reproduced)
     if case.stale:
-        return _stale_rows(case, node, reproduced_id)
+        return _stale_table(case, node, experiment, reproduced) or investigate_stale_rows(case, node, reproduced_id)
     flaky = investigate_flaky(case, node, experiment, reproduced)
     if flaky is not None:
         return flaky
@@ -281,24 +294,19 @@ def _without_good_run(
     return investigate_code(case, node, sha, good, good_id, experiment, reproduced)
 
 
-def _stale_rows(case: CaseFile, node: GraphNode, reproduced_id: str) -> Investigation:
-    """Built anew it passes: an incremental table keeps rows from before the code or the data was mended."""
-    nodes = [case.graph.get(one) for one in (node.unique_id, *case.graph.ancestors(node.unique_id))]
-    tables = [one.name for one in nodes if one is not None and one.materialized == "incremental"]
-    command = f"dbt build --full-refresh --select {' '.join(tables)}"
-    anew_id = case.add(
-        "Does it fail when the tables are built anew?", command, f"{node.name} passes then", "experiment"
-    )
-    names = ", ".join(tables)
-    case.claim(f"{names} keeps rows that today's code and data would not give.", "confirmed", reproduced_id, anew_id)
-    return case.conclude(
-        f"{node.name} fails on rows that the incremental {names} kept from an earlier run; built anew it passes.",
-        "data",
+def _stale_table(case: CaseFile, node: GraphNode, experiment: Experiment, reproduced: Trial) -> Investigation | None:
+    """A model that only runs when it is built anew: which commit gave it a form that its table has not."""
+    if node.resource_type != "model":
+        return None
+    found = _code_or_data(case, node, experiment, reproduced)
+    if found is None or found.culprit_sha is None:
+        return None
+    command = f"dbt build --full-refresh --select {node.name}"
+    return replace(
+        found,
+        candidates=(),
         next_step=f"Run {command}, once nothing in it is history that the sources no longer hold.",
-        who=case.owner_of(case.graph.get(case.record.node)) or f"the owner of {tables[0]}",
-        needs_person="no change of the code mends rows that are stored already; building the table anew is a person's decision",
-        root_node=next((one.unique_id for one in nodes if one is not None and one.name == tables[0]), None),
-        confidence=0.85,
+        needs_person=f"the code is fine for a table that is built anew; whether {node.name} may be is a person's decision",
     )
 
 

@@ -81,10 +81,10 @@ def _new_values(case: CaseFile, test: GraphNode, model: GraphNode, column: str, 
     fresh = [str(row[0]) for row in found.rows]
     shown = "(hidden)" if column.lower() in case.hidden else ", ".join(fresh[:5])
     source = walk_up(
-        case, model, column, reproduced, lambda name: is_one_of(quoted(name, case.graph.adapter_type), fresh)
+        case, model, column, reproduced, lambda name: is_spelt_as(quoted(name, case.graph.adapter_type), fresh)
     )
     since, since_id = (
-        since_which_load(case, source.node, is_one_of(quoted(source.column, case.graph.adapter_type), fresh))
+        since_which_load(case, source.node, is_spelt_as(quoted(source.column, case.graph.adapter_type), fresh))
         if source
         else ("", None)
     )
@@ -207,9 +207,18 @@ def _orphans(case: CaseFile, test: GraphNode, model: GraphNode, column: str, rep
             root_node=parent.unique_id,
             confidence=0.7,
         )  # fmt: skip
-    root = child_source.node if child_source else model
+    feed = _feed_of(case, parent, field, reproduced)
+    late = child_source is not None and _is_behind(
+        case, feed, child_source.node, is_one_of(quoted(child_source.column, adapter), keys)
+    )
+    root = feed if late else child_source.node if child_source else model
     case.claim(
-        f"No relation upstream of {parent.name} holds them: they were never loaded, or are late.",
+        f"No relation upstream of {parent.name} holds them: "
+        + (
+            f"the newest load of {feed.name} is older than these rows."
+            if late
+            else "they were never loaded, or are late."
+        ),
         "likely",
         rows_id,
         *([since_id] if since_id else []),
@@ -335,10 +344,39 @@ def _held_upstream(
     return held
 
 
+def _feed_of(case: CaseFile, node: GraphNode, column: str, reproduced: Trial) -> GraphNode:
+    """The relation furthest upstream that a column is taken from, as long as there is one way to go."""
+    for _ in range(MOST_LEVELS):
+        above = _origins_or_namesakes(case, node, column, reproduced)
+        if len(above) != 1:
+            break
+        node, column = above[0].node, above[0].column
+    return node
+
+
+def _is_behind(case: CaseFile, feed: GraphNode, child: GraphNode, where: str) -> bool:
+    """Whether everything in a feed was loaded before the offending rows of another relation were."""
+    loads = [load_columns(columns_of(case, one.relation_name or ""))[:1] for one in (feed, child)]
+    if not all(loads) or feed.unique_id == child.unique_id:
+        return False
+    newest, since = (quoted(one[0], case.graph.adapter_type) for one in loads)
+    found = case.ask(
+        f"select case when (select max({newest}) from {feed.relation_name}) < "
+        f"(select min({since}) from {child.relation_name} where {where}) then 1 else 0 end as is_behind",
+        1,
+    )
+    return first_number(found) == 1
+
+
 def is_one_of(column: str, values: Sequence[str]) -> str:
     """A condition that holds for rows whose column, as text, is one of some values."""
     listed = ", ".join("'" + value.replace("'", "''") + "'" for value in values) or "null"
     return f"cast({column} as varchar) in ({listed})"
+
+
+def is_spelt_as(column: str, values: Sequence[str]) -> str:
+    """As ``is_one_of``, whatever the case and the space around: staging models often change both."""
+    return is_one_of(f"lower(trim(cast({column} as varchar)))", [value.strip().lower() for value in values])
 
 
 def since_which_load(case: CaseFile, node: GraphNode, where: str) -> tuple[str, str | None]:

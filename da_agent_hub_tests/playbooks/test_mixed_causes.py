@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from da_agent_hub.domain.failure import FailureKind
-from da_agent_hub.domain.investigation import Investigation
+from da_agent_hub.domain.investigation import Ending, Investigation, InvestigationCase
+from da_agent_hub.playbooks import PlaybookInvestigator
 
 from .broken_project import BrokenProject, told
 
@@ -122,9 +123,6 @@ def test_rows_that_an_incremental_model_kept_from_a_bad_commit_do_not_hide_the_c
 
 
 def test_an_investigation_without_time_says_so_and_keeps_what_it_saw(port: BrokenProject) -> None:
-    from da_agent_hub.domain.investigation import Ending, InvestigationCase
-    from da_agent_hub.playbooks import PlaybookInvestigator
-
     bench = port.bench()
     try:
         found = PlaybookInvestigator(0.0).investigate(InvestigationCase(port.record("model.garden.calls")), None, bench)
@@ -132,6 +130,84 @@ def test_an_investigation_without_time_says_so_and_keeps_what_it_saw(port: Broke
         bench.close()
     assert found.ending is Ending.BUDGET
     assert found.evidence
+
+
+def test_a_person_who_asks_to_stop_is_heard_before_the_next_step(port: BrokenProject) -> None:
+    port.commit("Loosen", {"models/calls.sql": BASE["models/calls.sql"].replace("c.ship_id = s", "c.ship_id <= s")})
+    asked: list[str] = []
+
+    def is_stopped(issue: str) -> bool:
+        asked.append(issue)
+        return len(asked) > 3
+
+    bench = port.bench()
+    try:
+        graph = bench.graph()
+        assert graph is not None
+        record = port.record(next(one for one in graph.nodes if one.split(".")[2] == "unique_calls_call_id"))
+        found = PlaybookInvestigator(is_stopped=is_stopped).investigate(
+            InvestigationCase(record, "acme/garden#1"), None, bench
+        )
+    finally:
+        bench.close()
+    assert found.ending is Ending.CANCELLED, told(found)
+    assert asked == ["acme/garden#1"] * 4
+
+
+def test_a_column_that_an_incremental_table_refuses_is_blamed_on_its_commit_and_left_to_a_person(
+    port: BrokenProject,
+) -> None:
+    model = (
+        "{{{{ config(materialized='incremental', on_schema_change='fail') }}}}\nselect call_id{} from {{{{ ref('stg_calls') }}}}\n"
+        "{{% if is_incremental() %}} where call_id > (select max(call_id) from {{{{ this }}}}) {{% endif %}}\n"
+    )
+    port.commit("Log", {"models/log.sql": model.format("")})
+    port.build()
+    guilty = port.commit("Berth", {"models/log.sql": model.format(", berth")})
+    port.sql("insert into port.calls values (99, 1, 'b1')")
+    found = look(port, "log", kind=FailureKind.MODEL)
+    assert (found.culprit_sha, found.cause_kind) == (guilty, "code"), told(found)
+    assert "full-refresh" in found.next_step
+    assert not found.candidates
+
+
+def test_a_new_value_that_staging_spells_otherwise_is_followed_to_its_source(port: BrokenProject) -> None:
+    yaml = """
+        models:
+          - name: flags
+            columns:
+              - name: flag
+                data_tests: [{accepted_values: {arguments: {values: [nl]}}}]
+    """
+    good = port.commit(
+        "Flags",
+        {
+            "models/flags.sql": "select lower(trim(flag)) as flag from {{ ref('stg_ships') }}\n",
+            "models/flags.yml": yaml,
+        },
+    )
+    port.sql("insert into port.ships values (20, 'ship 20', ' DK')")
+    found = look(port, "accepted_values_flags", good=good)
+    assert found.root_node == "source.garden.port.ships", told(found)
+
+
+def test_rows_whose_partners_come_with_a_load_that_is_behind_are_traced_to_that_load(port: BrokenProject) -> None:
+    yaml = """
+        models:
+          - name: stg_calls
+            columns:
+              - name: ship_id
+                data_tests: [{relationships: {arguments: {to: ref('stg_ships'), field: ship_id}}}]
+    """
+    good = port.commit("Ships are known", {"models/known.yml": yaml})
+    for table, day in (("ships", "2026-11-18"), ("calls", "2026-11-18")):
+        port.sql(f"alter table port.{table} add column _synced_at timestamp default timestamp '{day} 02:00:00'")
+    port.sql("insert into port.calls values (70, 44, 'b1', timestamp '2026-11-19 02:00:00')")
+    found = look(port, "relationships_stg_calls", good=good)
+    assert found.root_node == "source.garden.port.ships", told(found)
+    port.sql("insert into port.ships values (30, 's', 'NL', timestamp '2026-11-19 02:00:00')")
+    found = look(port, "relationships_stg_calls", good=good)
+    assert found.root_node == "source.garden.port.calls", told(found)
 
 
 def test_without_any_good_run_on_record_the_commit_is_found_by_going_back(port: BrokenProject) -> None:
