@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from bisect import bisect_right
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from .dbt import NodeResult, Outcome
 from .recovery import Position
@@ -45,8 +45,11 @@ class BuiltCode:
 
     def unchanged(self, unique_ids: Iterable[str], after: Position, until: Position) -> bool:
         """Whether none of these nodes ran other code in ``(after, until]``; what did not run there did not change."""
+        return not any(True for _ in self.changed(unique_ids, after, until))
+
+    def changed(self, unique_ids: Iterable[str], after: Position, until: Position) -> Iterator[str]:
+        """Those of the nodes that ran other code in ``(after, until]``, or code that is not told."""
         for unique_id in unique_ids:
             changes = self._changes.get(unique_id, [])
             if bisect_right(changes, after) != bisect_right(changes, until):
-                return False
-        return True
+                yield unique_id

@@ -6,10 +6,12 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+from .built_code import BuiltCode
 from .classification import CONTENTION, OUTAGES, Classification
 from .dbt import GraphNode, ProjectGraph
 from .failure import Failure, FailureKind
 from .fingerprint import signature
+from .recovery import Position
 
 # What rows of one kind of fault become further down, where both began in the same run.
 _CONSEQUENCES: dict[str, frozenset[str]] = {
@@ -51,29 +53,34 @@ class _Standing:
     root: str
     began_in: str
     was_good_before: bool
+    changed: str | None = None
 
 
 class Attribution:
     """Follows one environment's runs in order of time and says of each failure whose consequence it is."""
 
-    def __init__(self, graph: ProjectGraph | None) -> None:
+    def __init__(self, graph: ProjectGraph | None, code: BuiltCode | None = None) -> None:
         self._graph = graph
+        self._code = code or BuiltCode()
         self._standing: dict[str, _Standing] = {}
         # Dictionaries for their order: whoever was seen first is the first candidate, and looking goes no further.
         self._by_subject: dict[str, dict[str, None]] = defaultdict(dict)
         self._by_words: dict[tuple[str, str], dict[str, None]] = defaultdict(dict)
         self._by_node: dict[str, set[str]] = defaultdict(set)
-        self._good: set[str] = set()
+        self._by_change: dict[tuple[str, str], dict[str, None]] = defaultdict(dict)
+        self._good: dict[str, Position] = {}
         self._upstream: dict[str, tuple[str, ...]] = {}
 
-    def good(self, unique_id: str) -> None:
+    def good(self, unique_id: str, position: Position) -> None:
         """A node ran and was good: whatever it failed of is over."""
-        self._good.add(unique_id)
+        self._good[unique_id] = position
         for fingerprint in self._by_node.pop(unique_id, set()):
             standing = self._standing.pop(fingerprint, None)
             if standing is not None:
                 self._by_subject[standing.judged.subject or ""].pop(fingerprint, None)
                 self._by_words[_words(standing.judged)].pop(fingerprint, None)
+                if standing.changed is not None:
+                    self._by_change[standing.began_in, standing.changed].pop(fingerprint, None)
 
     def attribute(self, run_id: str, failures: Sequence[Judged]) -> Iterator[tuple[Judged, str | None]]:
         """The failures of a run, causes first, each with the fingerprint of its cause, or None where it is its own."""
@@ -107,12 +114,16 @@ class Attribution:
 
     def _remember(self, run_id: str, judged: Judged, root: str) -> None:
         unique_id, known = judged.failure.unique_id, self._standing.get(judged.fingerprint)
+        began, changed = (known.began_in, known.changed) if known else (run_id, self._only_change(judged))
         self._standing[judged.fingerprint] = _Standing(
             judged=judged,
             root=root,
-            began_in=known.began_in if known else run_id,
+            began_in=began,
             was_good_before=known.was_good_before if known else unique_id in self._good,
+            changed=changed,
         )
+        if changed is not None:
+            self._by_change[began, changed][judged.fingerprint] = None
         if unique_id is not None:
             self._by_node[unique_id].add(judged.fingerprint)
         if judged.subject is not None:
@@ -134,7 +145,25 @@ class Attribution:
                 return candidate.root
             if self._follows(judged, candidate.judged, began_together=together, in_run=run_id):
                 return candidate.root
+        changed = known.changed if known else self._only_change(judged)
+        for one in self._by_change.get((began, changed), ()) if changed else ():
+            candidate = self._standing[one]
+            if judged.fingerprint in (one, candidate.root) or candidate.root not in self._standing:
+                continue
+            if candidate.judged.failure.run_id == run_id:
+                return candidate.root
         return None
+
+    def _only_change(self, judged: Judged) -> str | None:
+        """The one node, of all that a test reads, whose code changed between its last good run and its failure."""
+        failure, node = judged.failure, judged.node
+        last_good = self._good.get(failure.unique_id or "")
+        if self._graph is None or node is None or last_good is None or failure.kind is not FailureKind.TEST:
+            return None
+        reads = {*node.depends_on, *(one for parent in node.depends_on for one in self._graph.ancestors(parent))}
+        now = (failure.happened_at, failure.run_id, failure.step)
+        changed = list(self._code.changed({*reads, node.unique_id}, last_good, now))
+        return changed[0] if len(changed) == 1 and changed[0] in reads else None
 
     def _candidates(self, judged: Judged) -> Iterator[_Standing]:
         subject = judged.subject

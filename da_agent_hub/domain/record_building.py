@@ -103,7 +103,9 @@ class _Fold:
         watched |= {self._successor(unique_id) for unique_id in watched if unique_id}
         attributions: dict[str, Attribution] = {}
         for run in self._runs:
-            attribution = attributions.setdefault(run.environment, Attribution(self._graph))
+            attribution = attributions.setdefault(
+                run.environment, Attribution(self._graph, self._code[run.environment])
+            )
             self._follow(run, judged[run.run_id], watched, attribution)
         found = [record for cause in self._causes.values() if (record := self._record(cause)) is not None]
         return tuple(sorted(found, key=lambda record: (record.first_seen, record.fingerprint)))
@@ -146,7 +148,7 @@ class _Fold:
                     continue
                 if result.outcome in (Outcome.GOOD, Outcome.WARNED):
                     self._goods[(run.environment, result.unique_id)].append((position, sighting))
-                    attribution.good(result.unique_id)
+                    attribution.good(result.unique_id, position)
         if run.status == "success":
             self._parsed[(run.environment, run.job_id, "")].append(((run.finished_at, run.run_id, 0), sighting))
         for one, root in attribution.attribute(run.run_id, judged):

@@ -226,6 +226,27 @@ def test_two_models_that_read_nothing_but_one_parent_and_double_in_the_same_run_
     )
 
 
+def test_tests_that_broke_with_the_one_model_that_changed_above_them_are_one_record_and_else_are_not() -> None:
+    accepted = data_test("accepted_values", "revenue", "kind")
+    tests = (UNIQUE_ORDERS, NULL_ORDERS, accepted.unique_id)
+    shop = lineage(*SHOP.nodes.values(), accepted)
+
+    def night(number: int, said: str, **code: str) -> DbtRun:
+        models = (replace(result(f"model.shop.{one}", "success"), code=text) for one, text in code.items())
+        return run(number, (*models, *(replace(result(one, said), code="t") for one in tests)), sha=f"{number:040}")
+
+    before = night(0, "pass", stg_orders="s", orders="o", revenue="r")
+    record = only(build_records([before, night(1, "fail", stg_orders="s", orders="new", revenue="r")], shop))
+    assert {record.node, *record.members} == set(tests)
+    unchanged = [before, night(1, "fail", stg_orders="s", orders="o", revenue="r")]
+    assert len(build_records(unchanged, shop)) == 3
+    # With two changes below one another, the last test may have broken by either.
+    two = build_records([before, night(1, "fail", stg_orders="s", orders="new", revenue="new")], shop)
+    assert sorted(len(one.members) for one in two) == [0, 1]
+    late = [before, night(1, "fail", stg_orders="s", orders="new"), run(2, {ACCEPTED_STG: "fail"})]
+    assert len(build_records(late, shop)) == 2
+
+
 def test_two_models_that_miss_the_same_column_of_one_source_are_one_record() -> None:
     failed = tuple(
         result(f"model.shop.{name}", "error", NO_COLUMN.format(name, "customer_id"))
