@@ -35,8 +35,8 @@ class BuiltCode:
         self._changes: dict[str, list[Position]] = {}
 
     def ran(self, position: Position, result: NodeResult) -> None:
-        """Note what ran; code that is not told, as that of a seed, counts as new each time."""
-        if result.outcome in (Outcome.SKIPPED, Outcome.UNKNOWN):
+        """Note what ran; code that is not told, as that of a seed, counts as new each time, and a source has none."""
+        if result.outcome in (Outcome.SKIPPED, Outcome.UNKNOWN) or result.unique_id.startswith("source."):
             return
         known = self._digests.get(result.unique_id)
         if known is None or known != result.code:

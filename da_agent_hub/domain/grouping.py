@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -27,6 +28,8 @@ _NOT_REBUILT = frozenset({"missing_relation", "missing_column"})
 _SAME_WORDS = frozenset(
     {"missing_database", "missing_relation", "missing_function", "unknown_macro", "permission_denied"}
 )
+# Repeated rows change what these give; a condition on single rows holds of a row as often as it is there.
+_ADDS_UP = re.compile(r"\b(?:sum|count)\s*\((?!\s*distinct\b)", re.IGNORECASE)
 _BUILT = frozenset({FailureKind.MODEL, FailureKind.SEED, FailureKind.SNAPSHOT})
 
 
@@ -143,6 +146,8 @@ class Attribution:
             together = same_runs and was_good and candidate.was_good_before
             if same_runs and self._got_the_same_rows_twice(judged, candidate.judged):
                 return candidate.root
+            if same_runs and was_good == candidate.was_good_before and _adds_up_rows_of(judged, candidate.judged):
+                return candidate.root
             if self._follows(judged, candidate.judged, began_together=together, in_run=run_id):
                 return candidate.root
         changed = known.changed if known else self._only_change(judged)
@@ -215,6 +220,15 @@ class Attribution:
             return False
         allowed = _ON_THE_SAME_NODE if same_node else _CONSEQUENCES
         return now.error_class in allowed.get(was.error_class, frozenset())
+
+
+def _adds_up_rows_of(later: Judged, earlier: Judged) -> bool:
+    """Whether a test sums or counts the very rows that are there more than once."""
+    classes = (earlier.classification.error_class, later.classification.error_class)
+    if classes != ("duplicate_keys", "row_condition") or later.node is None:
+        return False
+    sql = later.failure.compiled_sql or later.node.raw_sql
+    return earlier.subject in later.node.depends_on and _ADDS_UP.search(sql) is not None
 
 
 def _words(judged: Judged) -> tuple[str, str]:

@@ -239,7 +239,6 @@ class _Fold:
         made_of = set(cause.nodes) | {parent for node in nodes for parent in node.depends_on}
         if self._graph is not None:
             made_of |= {one for unique_id in list(made_of) for one in self._graph.ancestors(unique_id)}
-        made_of = {one for one in made_of if not one.startswith("source.")}
 
         def unchanged(before: Observation, after: Observation) -> bool:
             # Without lineage, what a node reads is not known, and only the commit says that nothing of it changed.

@@ -226,6 +226,20 @@ def test_two_models_that_read_nothing_but_one_parent_and_double_in_the_same_run_
     )
 
 
+def test_a_test_that_sums_the_very_rows_that_repeat_belongs_to_them_with_no_history_and_another_does_not() -> None:
+    def failing(sql: str) -> DbtRun:
+        return run(1, (result(UNIQUE_ORDERS, "fail"), replace(result(SINGULAR, "fail"), compiled_sql=sql)))
+
+    sums = (
+        "select a.s from (select sum(price) as s from orders) a, (select sum(price) as s from raw) b where a.s <> b.s"
+    )
+    assert only(build_records([failing(sums)], SHOP)).members == (SINGULAR,)
+    for apart in ("select * from orders where price < 0", "select count(distinct day) as n from orders having n > 7"):
+        assert len(build_records([failing(apart)], SHOP)) == 2
+    known = [run(0, {UNIQUE_ORDERS: "fail", SINGULAR: "pass"}), failing(sums)]
+    assert len(build_records(known, SHOP)) == 2
+
+
 def test_tests_that_broke_with_the_one_model_that_changed_above_them_are_one_record_and_else_are_not() -> None:
     accepted = data_test("accepted_values", "revenue", "kind")
     tests = (UNIQUE_ORDERS, NULL_ORDERS, accepted.unique_id)
