@@ -71,6 +71,9 @@ def test_every_failure_of_two_weeks_is_told_by_one_record_and_a_second_look_read
             }
             # Tests that share this world cancel runs of it, and a cancelled run is told too.
             assert told <= {run_id for run_id, run in expected.items() if run.status != SUCCESS}
+            flaky = {record.node.split(".")[2] for record in records if record.flaky_evidence and record.node}
+            by_chance = {one.node for one in world.incidents if (one.project, one.kind) == (place.name, "flaky_test")}
+            assert flaky == by_chance
             assert {record.error_class for record in records}.isdisjoint(
                 {"unknown_error", "unreadable_run", "custom_test"}
             )
