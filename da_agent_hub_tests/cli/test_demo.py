@@ -7,14 +7,19 @@ import json
 import socket
 import subprocess
 import sys
+import threading
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
 
+from da_agent_hub.adapters.record_store import open_record_store
 from da_agent_hub.cli.demo_home import open_home
 from da_agent_hub.cli.main import main
+from da_agent_hub.config import HubSettings, load_settings
+from da_agent_hub.domain.window import Window
 from da_agent_hub.sandbox.github import GitHubState
 
 
@@ -46,6 +51,21 @@ def test_a_home_whose_port_was_taken_meanwhile_says_so(tmp_path: Path) -> None:
         taken.bind(("127.0.0.1", home.port))
         taken.listen()
         assert f"port {home.port} of 127.0.0.1, which {tmp_path} was made with, is in use" in refused(demo(tmp_path))
+
+
+def test_a_port_that_a_killed_demo_still_holds_is_waited_for(tmp_path: Path) -> None:
+    home, lock = open_home(tmp_path, None, None)
+    lock.close()
+    held = socket.socket()
+    held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    held.bind(("127.0.0.1", home.port))
+    held.listen()
+    timer = threading.Timer(1.0, held.close)
+    timer.start()
+    again, lock = open_home(tmp_path, None, None)
+    lock.close()
+    timer.join()
+    assert again == home
 
 
 def test_a_home_that_cannot_be_made_or_written_is_one_line(tmp_path: Path) -> None:
@@ -108,15 +128,29 @@ def test_the_whole_story_is_played_once_and_a_second_call_adds_nothing(tmp_path:
     counts = content["counts"]
     assert counts["issues"] >= 8
     assert counts["pull_requests_verified"] >= 3
-    assert counts["pull_requests_merged"] == 1
-    resolved = [issue for issue in content["issues"] if issue["url"] == content["links"]["resolved issue"]]
-    assert [issue["state"] for issue in resolved] == ["closed"]
+    assert counts["pull_requests_merged"] >= 3
+    merged = [issue for issue in content["issues"] if issue["pull_request"] and issue["pull_request"]["merged"]]
+    assert {issue["project"] for issue in merged} == {project.name for project in settings(home).projects}
+    assert {issue["state"] for issue in merged} == {"closed"}
+    assert first_day_read(home) == settings(home).schedule.start_date
     before = on_github(home)
     again = play(home)
     assert on_github(home) == before
     assert again["counts"] == counts
     left = [path for path in Path("/proc").glob("[0-9]*/cmdline") if str(home) in _text(path)]
     assert left == []
+
+
+def settings(home: Path) -> HubSettings:
+    return load_settings(home / "hub.yaml", {})
+
+
+def first_day_read(home: Path) -> str:
+    store = open_record_store(settings(home).state.url.get_secret_value())
+    always = datetime(2000, 1, 1, tzinfo=timezone.utc), datetime(2100, 1, 1, tzinfo=timezone.utc)
+    found = [run.finished_at for project in settings(home).projects for run in store.runs(project.name, *always)]
+    store.close()
+    return Window.containing(min(found)).day
 
 
 def _text(path: Path) -> str:

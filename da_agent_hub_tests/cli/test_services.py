@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from da_agent_hub.cli.console import Trouble
+from da_agent_hub.cli.guard import GRACE_SECONDS
 from da_agent_hub.cli.services import Services, free_port, listens
 
 # A command that starts a child of its own which ignores SIGTERM, and tells both ids.
@@ -59,6 +60,17 @@ def test_stopping_leaves_no_process_behind_not_even_one_that_ignores_signals(tmp
         ids = ids_in(tmp_path / "stubborn.log")
         assert all(alive(pid) for pid in ids)
     wait_for(lambda: not any(alive(pid) for pid in ids))
+
+
+def test_services_are_stopped_within_one_grace_period_however_many_they_are(tmp_path: Path) -> None:
+    deaf = "import signal, time; signal.signal(15, signal.SIG_IGN); print(1, 1, flush=True); time.sleep(600)"
+    with Services(tmp_path) as services:
+        for name in ("one", "two", "three"):
+            services.start(name, [sys.executable, "-c", deaf], {}, tmp_path)
+        for name in ("one", "two", "three"):
+            ids_in(tmp_path / f"{name}.log")
+        started = time.monotonic()
+    assert GRACE_SECONDS <= time.monotonic() - started < 2 * GRACE_SECONDS
 
 
 def test_a_killed_starter_takes_its_services_and_their_children_along(tmp_path: Path) -> None:
