@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 # Behind a company's proxy, its certificate authority is in the system's store and not in uv's own.
 export UV_SYSTEM_CERTS ?= 1
 
-.PHONY: demo demo-once test test-fast check lint types lock clean
+.PHONY: demo demo-once test test-fast test-nightly check lint types lock clean
 
 demo: $(STAMP)
 	$(BIN)/da-agent-hub demo
@@ -15,14 +15,17 @@ demo: $(STAMP)
 demo-once: $(STAMP)
 	$(BIN)/da-agent-hub demo --once
 
-# A file's tests stay together, since they share what is costly to make.
-PYTEST := $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
+# A file's tests stay together, and so do folders that share a world which is costly to make: see conftest.py.
+PYTEST := $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadgroup
 
 test: $(STAMP)
 	$(PYTEST)
 
 test-fast: $(STAMP)
-	$(PYTEST) -m "not slow"
+	$(PYTEST) -m "not slow and not nightly"
+
+test-nightly: $(STAMP)
+	$(PYTEST) -m nightly
 
 lint: $(STAMP)
 	$(BIN)/ruff format --check .

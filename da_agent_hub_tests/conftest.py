@@ -6,6 +6,17 @@ import os
 
 import pytest
 
+# Folders whose files share one world of two weeks of dbt runs.
+_SHARED_WORLDS = ("sandbox",)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep together, on one of several processes, the tests that share what is costly to make."""
+    for item in items:
+        folder = item.path.parent.name
+        item.add_marker(pytest.mark.xdist_group(folder if folder in _SHARED_WORLDS else str(item.path)))
+
 
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]):  # type: ignore[no-untyped-def]

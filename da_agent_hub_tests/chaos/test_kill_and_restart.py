@@ -98,7 +98,7 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.timeout(1800)
 def test_a_demo_that_is_killed_twice_ends_like_one_that_was_not(tmp_path: Path) -> None:
     assert run(tmp_path, kills=2, seed=3, world_seed=1, port=5330, tell=print) == []

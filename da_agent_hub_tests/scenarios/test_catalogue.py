@@ -9,7 +9,7 @@ import pytest
 from .catalogue import SCENARIOS, failed_checks, stage
 from .expectation import Fix, Scenario
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.nightly
 each_scenario = pytest.mark.parametrize("scenario", SCENARIOS.values(), ids=list(SCENARIOS))
 
 

@@ -85,7 +85,7 @@ def test_no_held_out_scenario_shares_its_name_or_project_with_the_first_set() ->
     assert {name for name, one in HELD_OUT.items() if one.incidents[0].fix is Fix.EXPECTED} == {*TEMPTING}
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.parametrize("scenario", HELD_OUT.values(), ids=list(HELD_OUT))
 def test_the_fault_fails_exactly_what_it_should_and_only_the_right_fix_passes(
     scenario: Scenario, tmp_path: Path
@@ -104,7 +104,7 @@ def test_the_fault_fails_exactly_what_it_should_and_only_the_right_fix_passes(
         assert trial.faults, name
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.parametrize("name", ["depot_warehouse_is_locked", "tollroad_late_lanes_came_since"])
 def test_what_healed_by_itself_is_green_at_the_next_build(name: str, tmp_path: Path) -> None:
     site, _ = stage(HELD_OUT[name], tmp_path / "site")
