@@ -8,11 +8,12 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from ..domain.investigation import Candidate, FileChange, Investigation
-from ..ports import DbtResult
+from ..ports import Commit, DbtResult
 from .case_file import CaseFile, plural
 from .code_cause import Build, Culprit, bisect, describe, last_good_sha, reverting, search_good, smallest_revert
 from .code_change import slips_of, why_not_back
 from .experiment import FAILS, PASSES, Trial, last_lines
+from .predecessor import DIFFERENT, SAME, UNKNOWN, Predecessor, renamed_in
 from .slips import Slip, propose_slips, slips_in_file
 
 _UNKNOWN_REF = re.compile(
@@ -47,12 +48,13 @@ def investigate_broken_parse(case: CaseFile, message: str) -> Investigation:
     case.claim(f"The project does not parse{f' ({place})' if place else ''}.", "confirmed", message_id)
     parse = ParseExperiment(case)
     culprit, cited = _culprit(case, parse, message_id)
-    propose_meant_name(case, message, parse, message_id)
+    before = Predecessor(case, culprit.before_sha if culprit is not None else None)
+    propose_meant_name(case, message, parse, message_id, before, [culprit.commit] if culprit is not None else [])
     lost: tuple[str, ...] = ()
     if culprit is None:
         case.bench.checkout(case.head)
-        propose_slips(case, _slips_where_dbt_points(case, message), parse, (message_id,))
-    elif not case.candidates and not propose_slips(case, slips_of(case, culprit.commit), parse, cited):
+        propose_slips(case, _slips_where_dbt_points(case, message), parse, (message_id,), before)
+    elif not case.candidates and not propose_slips(case, slips_of(case, culprit.commit), parse, cited, before):
         back = smallest_revert(case, culprit, parse)
         lost = back.lost
         if back.way is not None and back.trial is not None:
@@ -147,8 +149,13 @@ def where(message: str) -> str:
     return (file[1] + (f", line {line[1]}" if line else "")) if file else ""
 
 
-def propose_meant_name(case: CaseFile, message: str, build: Build, message_id: str) -> None:
-    """Propose the nearest existing name for a ref, source or macro that is not there, where it makes the build pass."""
+def propose_meant_name(
+    case: CaseFile, message: str, build: Build, message_id: str, before: Predecessor, commits: Sequence[Commit]
+) -> None:
+    """Propose the existing name that was meant by a ref, source or macro that is not there, once values or a diff prove it.
+
+    ``commits`` are those that may have renamed it. A name that only makes the build pass is no proof.
+    """
     unknown_ref, unknown_source, unknown_macro = (
         _UNKNOWN_REF.search(message), _UNKNOWN_SOURCE.search(message), _UNKNOWN_MACRO.search(message),
     )  # fmt: skip
@@ -174,21 +181,35 @@ def propose_meant_name(case: CaseFile, message: str, build: Build, message_id: s
         pattern = rf"(\{{[{{%][^}}]*?\b){re.escape(wrong)}(\s*\()"
     else:
         return
-    for meant in get_close_matches(wrong, [name for name in names if name != wrong], n=3, cutoff=0.72):
+    near = get_close_matches(wrong, [name for name in names if name != wrong], n=3, cutoff=0.72)
+    renamed = [name for name in renamed_in(case, commits, wrong) if name in names]
+    for meant in renamed or near:
         changes = tuple(_replaced_everywhere(case, pattern, meant))
         if not changes:
             return
         trial = build(case.head, changes)
         if trial.verdict == PASSES:
-            tried = case.add(f"Tried: {meant} in place of {wrong}", trial.command, "it passes", "experiment")
-            case.claim(
-                f"{wrong} was meant to be {meant}, the nearest name in the project.", "likely", message_id, tried
+            compared = before.compare(changes)
+            # A new column has no old values to be held to: there, the diff or the lack of any other name has to tell.
+            told = len(renamed) == 1 or (compared.verdict == SAME and (not compared.added or len(near) == 1))
+            rejected = compared.verdict == DIFFERENT or not told
+            tried = case.add(
+                f"Tried: {meant} in place of {wrong}",
+                trial.command,
+                f"it passes; {'rejected' if rejected else 'kept'}: {compared.reason}"
+                + (f"; the commit itself wrote {meant} for {wrong} or the other way round" if renamed else ""),
+                "experiment",
             )
+            if rejected:
+                doubt = compared.reason if compared.verdict in {DIFFERENT, UNKNOWN} else "other names are as near"
+                case.claim(f"{meant} in place of {wrong} is not proven: {doubt}.", "ruled out", message_id, tried)
+                continue
+            case.claim(f"{wrong} was meant to be {meant}: {compared.reason}.", "likely", message_id, tried)
             case.propose(
                 Candidate(
                     strategy="mend the name",
                     summary=f"Write {meant} in place of {wrong} in {plural(len(changes), 'file')}",
-                    rationale=f"{wrong} does not exist; {meant} does, and with it the build passes.",
+                    rationale=f"{wrong} does not exist; {meant} does, and with it the build passes: {compared.reason}.",
                     changes=changes,
                     risk="low",
                     evidence_ids=(message_id, tried),

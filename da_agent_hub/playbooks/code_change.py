@@ -17,6 +17,7 @@ from .code_cause import Build, Culprit, Revert, bisect, describe, relevant_paths
 from .duplicate_keys import joined_keys
 from .experiment import PASSES, Experiment, Trial
 from .masked_sql import MaskedSql
+from .predecessor import DIFFERENT, SAME, Predecessor
 from .renamed_column import missing_column, reads
 from .slips import Slip, moved_files, propose_slips, slips_in_file
 from .warehouse import columns_of, compiled_sql, duplicate_keys, first_number, quoted
@@ -80,10 +81,11 @@ def investigate_code(
             commits_id,
             bisect_id,
         )
+    before = Predecessor(case, culprit.before_sha)
     _propose_join(case, node, commit, experiment, (bisect_id, diff_id))
-    _propose_meant_column(case, commit, experiment, reproduced, (bisect_id, diff_id))
+    _propose_meant_column(case, commit, experiment, reproduced, (bisect_id, diff_id), before)
     lost: tuple[str, ...] = ()
-    if not case.candidates and not propose_slips(case, slips_of(case, commit), build, (bisect_id, diff_id)):
+    if not case.candidates and not propose_slips(case, slips_of(case, commit), build, (bisect_id, diff_id), before):
         lost = _propose_revert(case, node, culprit, smallest_revert(case, culprit, build), (bisect_id, diff_id))
     root = _root(case, commit, node)
     changed = root is not None and case.path_of(root) in commit.paths
@@ -205,7 +207,12 @@ def _propose_revert(
 
 
 def _propose_meant_column(
-    case: CaseFile, commit: Commit, experiment: Experiment, reproduced: Trial, evidence_ids: tuple[str, ...]
+    case: CaseFile,
+    commit: Commit,
+    experiment: Experiment,
+    reproduced: Trial,
+    evidence_ids: tuple[str, ...],
+    predecessor: Predecessor,
 ) -> None:
     """Where the commit brought a column name that no parent has, read the nearest one that there is."""
     missing, node = missing_column(reproduced.message), experiment.node
@@ -218,14 +225,24 @@ def _propose_meant_column(
     experiment.at(case.head)
     for parent in filter(None, map(case.graph.get, node.depends_on)):
         held = [one.name for one in columns_of(case, parent.relation_name)] if parent.relation_name else []
-        for meant in get_close_matches(missing, held, n=2, cutoff=0.75):
+        near = get_close_matches(missing, held, n=2, cutoff=0.75)
+        for meant in near:
             text = MaskedSql(raw, case.graph.adapter_type).with_column_read_as(reads(parent), missing, meant)
             trial = experiment.at(case.head, (FileChange(path, text),)) if text is not None else None
             if text is None or trial is None or trial.verdict != PASSES:
                 continue
+            compared = predecessor.compare((FileChange(path, text),))
+            proven = compared.verdict == SAME and not compared.added
+            rejected = compared.verdict == DIFFERENT or (not proven and len(near) > 1)
             tried = case.add(
-                f"Tried: {meant} in place of {missing}", trial.command, f"{node.name}: {trial.verdict}", "experiment"
+                f"Tried: {meant} in place of {missing}",
+                trial.command,
+                f"{node.name}: {trial.verdict}; {'rejected' if rejected else 'kept'}: {compared.reason}",
+                "experiment",
             )
+            if rejected:
+                case.claim(f"{meant} in place of {missing} is not proven.", "ruled out", *evidence_ids, tried)
+                continue
             case.claim(
                 f"{missing} was meant to be {meant}, the nearest column of {parent.name}.",
                 "likely",

@@ -23,6 +23,7 @@ from .duplicate_keys import investigate_duplicates, key_of
 from .experiment import ABSENT, BLOCKED, FAILS, PASSES, UNPARSED, Experiment, Trial, last_lines
 from .freshness import investigate_freshness
 from .personal_data import hidden_here, personal_columns
+from .predecessor import Predecessor
 from .renamed_column import investigate_missing_column, missing_column
 from .stale_rows import investigate_stale_rows
 from .traced_rows import investigate_rows
@@ -167,7 +168,10 @@ def _by_building(case: CaseFile, node: GraphNode) -> Investigation:
     flaky = investigate_flaky(case, node, experiment, reproduced)
     if flaky is not None:
         return flaky
-    propose_meant_name(case, reproduced.message, experiment.at, reproduced_id)
+    good_sha, _ = last_good_sha(case)
+    older = good_sha if good_sha != case.head else None
+    since = case.bench.commits(older, case.head) if older is not None else ()
+    propose_meant_name(case, reproduced.message, experiment.at, reproduced_id, Predecessor(case, older), since)
     by_code = _code_or_data(case, node, experiment, reproduced)
     if by_code is not None:
         return by_code

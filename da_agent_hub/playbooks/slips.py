@@ -17,6 +17,7 @@ from .case_file import CaseFile, plural
 from .code_cause import Build
 from .experiment import PASSES
 from .masked_sql import MaskedSql
+from .predecessor import DIFFERENT, Predecessor
 
 MOST_TRIALS = 6
 MOST_PLACES = 400
@@ -33,15 +34,24 @@ class Slip:
     changes: tuple[FileChange, ...]
 
 
-def propose_slips(case: CaseFile, slips: Iterator[Slip], build: Build, evidence_ids: tuple[str, ...]) -> bool:
-    """Try them in order and propose the first with which the build passes; returns whether there is one."""
+def propose_slips(
+    case: CaseFile, slips: Iterator[Slip], build: Build, evidence_ids: tuple[str, ...], before: Predecessor
+) -> bool:
+    """Try them in order and propose the first that builds and changes no value of old; returns whether there is one."""
     for tried, slip in enumerate(slips):
         if tried >= MOST_TRIALS:
             break
         trial = build(case.head, slip.changes)
         if trial.verdict != PASSES:
             continue
-        tried_id = case.add(f"Tried: {slip.summary}", trial.command, "it passes", "experiment")
+        compared = before.compare(slip.changes)
+        if compared.verdict == DIFFERENT:
+            tried_id = case.add(
+                f"Tried: {slip.summary}", trial.command, f"it passes; rejected: {compared.reason}", "experiment"
+            )
+            case.claim(f"{slip.summary}: not proven, as {compared.reason}.", "ruled out", *evidence_ids, tried_id)
+            continue
+        tried_id = case.add(f"Tried: {slip.summary}", trial.command, f"it passes; {compared.reason}", "experiment")
         case.claim(f"{slip.rationale} With that mended it passes.", "confirmed", *evidence_ids, tried_id)
         case.propose(
             Candidate(
