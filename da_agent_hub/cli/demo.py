@@ -44,7 +44,7 @@ INTERRUPTED = 130
     show_default=True,
     help="Where everything of the demo is kept; the same home goes on where it was.",
 )
-@click.option("--port", type=click.IntRange(1024, 65534), help="Of the sandbox; Dagster's UI gets the next one.")
+@click.option("--port", type=click.IntRange(1024, 65530), help="Of the sandbox; Dagster's UI gets the next one.")
 @json_option
 def demo(once: bool, seed: int | None, home: Path, port: int | None, json_file: Path | None) -> None:
     """Watch the whole flow on a sandbox: no account and no key needed.

@@ -5,7 +5,9 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import socket
 import time
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -56,31 +58,28 @@ class DemoHome:
         return self.folder / "logs"
 
 
-def open_home(folder: Path, seed: int | None, port: int | None, *, ports: int = 3) -> tuple[DemoHome, IO[str]]:
-    """Make or find a home, and hold it; the lock lasts as long as the file that is returned, or this process.
+def open_home(folder: Path, seed: int | None, port: int | None, *, ports: int = 3) -> tuple[DemoHome, ExitStack]:
+    """Make or find a home, and hold it and its ports until what is returned is closed, or this process ends.
 
-    ``ports`` is how many from the first on must be free.
+    ``ports`` is how many from the first on must be free; of several, the one after the last is held as well.
 
     Raises:
         Trouble: if it cannot be written, is in use, is broken, or was made with another seed or port.
     """
     folder = writable_folder(folder.absolute())
-    lock = _hold(folder)
-    try:
-        home = _home(folder, seed, port, ports)
+    with ExitStack() as held:
+        held.enter_context(_hold(folder))
+        home = _home(folder, seed, port, ports, held)
         writable_folder(home.logs)
-    except BaseException:
-        lock.close()
-        raise
-    return home, lock
+        return home, held.pop_all()
 
 
-def _home(folder: Path, seed: int | None, port: int | None, ports: int) -> DemoHome:
+def _home(folder: Path, seed: int | None, port: int | None, ports: int, held: ExitStack) -> DemoHome:
     known = folder / "demo.json"
     if not known.exists():
-        home = DemoHome(folder, seed if seed is not None else 1, port or _free_ports(ports))
-        for number in range(ports):
-            free_port(home.port + number)
+        home = DemoHome(
+            folder, seed if seed is not None else 1, _claim(port, ports, held) if port else _free_ports(ports, held)
+        )
         write_whole(known, json.dumps({"seed": home.seed, "port": home.port}) + "\n")
         return home
     home = _remembered(known, folder)
@@ -91,7 +90,7 @@ def _home(folder: Path, seed: int | None, port: int | None, ports: int) -> DemoH
             f"{folder} was made on port {home.port}, and the links of its issues say so: leave --port out, "
             "or name another --home"
         )
-    _need_ports(home, ports)
+    _need_ports(home, ports, held)
     return home
 
 
@@ -103,7 +102,7 @@ def _remembered(known: Path, folder: Path) -> DemoHome:
         raise Trouble(f"{known} is broken: remove {folder} and start again, or name another --home") from None
 
 
-def _need_ports(home: DemoHome, ports: int) -> None:
+def _need_ports(home: DemoHome, ports: int, held: ExitStack) -> None:
     # A demo that was killed a moment ago still ends what it started.
     deadline = time.monotonic() + GRACE_SECONDS + 1
     while taken := [port for port in range(home.port, home.port + ports) if listens(port)]:
@@ -114,6 +113,8 @@ def _need_ports(home: DemoHome, ports: int) -> None:
             f"port {taken[0]} of 127.0.0.1, which {home.folder} was made with, is in use: stop what uses it, "
             "or name another --home"
         )
+    if ports > 1:
+        held.enter_context(_claiming(home.port + ports))
 
 
 def _hold(folder: Path) -> IO[str]:
@@ -131,14 +132,33 @@ def _hold(folder: Path) -> IO[str]:
     return lock
 
 
-def _free_ports(ports: int) -> int:
+def _claim(port: int, ports: int, held: ExitStack) -> int:
+    """Take ports for this process before anything listens there: making a world takes a minute, in which others look."""
+    for number in range(ports):
+        free_port(port + number)
+    if ports > 1:
+        held.enter_context(_claiming(port + ports))
+    return port
+
+
+def _claiming(port: int) -> socket.socket:
+    claim = socket.socket()
+    try:
+        claim.bind(("127.0.0.1", port))
+        claim.listen()
+    except OSError:
+        claim.close()
+        raise Trouble(
+            f"port {port} of 127.0.0.1 is in use, by which a demo holds the ports before it: stop what uses it, or "
+            "name another --home with another --port"
+        ) from None
+    return claim
+
+
+def _free_ports(ports: int, held: ExitStack) -> int:
     if ports == 1:
         return free_port()
     for port in range(FIRST_PORT, FIRST_PORT + 100, 10):
-        try:
-            for number in range(ports):
-                free_port(port + number)
-        except Trouble:
-            continue
-        return port
+        with suppress(Trouble):
+            return _claim(port, ports, held)
     raise Trouble(f"the ports {FIRST_PORT} to {FIRST_PORT + 99} of 127.0.0.1 are in use: name another with --port")

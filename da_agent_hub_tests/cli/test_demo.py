@@ -53,6 +53,18 @@ def test_a_home_whose_port_was_taken_meanwhile_says_so(tmp_path: Path) -> None:
         assert f"port {home.port} of 127.0.0.1, which {tmp_path} was made with, is in use" in refused(demo(tmp_path))
 
 
+def test_homes_that_are_opened_before_anything_listens_get_ports_of_their_own(tmp_path: Path) -> None:
+    one, first = open_home(tmp_path / "one", None, None)
+    two, second = open_home(tmp_path / "two", None, None)
+    assert not {one.port, one.ui_port, one.code_port} & {two.port, two.ui_port, two.code_port}
+    assert "by which a demo holds the ports before it" in refused(demo(tmp_path / "three", "--port", str(one.port)))
+    first.close()
+    second.close()
+    again, third = open_home(tmp_path / "four", None, one.port)
+    third.close()
+    assert again.port == one.port
+
+
 def test_a_port_that_a_killed_demo_still_holds_is_waited_for(tmp_path: Path) -> None:
     home, lock = open_home(tmp_path, None, None)
     lock.close()
