@@ -13,6 +13,8 @@ _LINE_START = re.compile(r"(?m)^(\s*)([#+\-=]|\d+(?=[.)]))")
 _SCHEME = re.compile(r"(?i)\b(https?|ftp|mailto|www)(:|\.)")
 # GH-12, an @name, #12, owner/repo#12 and a bare commit SHA all become links or mentions.
 _MENTION = re.compile(r"(?i)(@|#|\bgh-)(?=[A-Za-z0-9])")
+# https://docs.github.com/en/actions/how-tos/manage-workflow-runs/skip-workflow-runs
+_CI_ORDER = re.compile(r"(?i)(?<=\[)(?=(?:skip|ci|no|actions)\b)|(?<=skip-checks)(?=:)")
 _SHA = re.compile(r"\b(?=[0-9]*[a-f])([0-9a-f]{3})([0-9a-f]{4,61})\b")
 _LANGUAGE = re.compile(r"[^A-Za-z0-9+-]")
 _UNPRINTABLE = re.compile(r"[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
@@ -31,6 +33,15 @@ def escape(text: str, limit: int = 2_000) -> str:
     text = _MENTION.sub(rf"\1{_WORD_JOINER}", text)
     text = _SHA.sub(rf"\1{_WORD_JOINER}\2", text)
     return _SCHEME.sub(rf"\1{_WORD_JOINER}\2", text)
+
+
+def plain(text: str, limit: int = 2_000) -> str:
+    """Foreign text for a title or a commit message, which know no Markdown, on one line.
+
+    A commit message that quotes another one must not close that one's issues when it is merged, nor skip CI.
+    """
+    text = cut(" ".join(_UNPRINTABLE.sub("", text.replace("\n", " ").replace("\r", " ")).split()), limit)
+    return _CI_ORDER.sub(_WORD_JOINER, _MENTION.sub(rf"\1{_WORD_JOINER}", text))
 
 
 def code(text: str, limit: int = 300) -> str:

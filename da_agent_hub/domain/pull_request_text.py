@@ -9,7 +9,8 @@ from .error_record import ErrorRecord
 from .fix_proposal import RowCount, Verification, VerificationStep
 from .investigation import Candidate, Evidence, Investigation
 from .issue import IssueRef
-from .markdown import BODY_LIMIT, code, cut, escape, fenced
+from .issue_text import run_link
+from .markdown import BODY_LIMIT, code, cut, escape, fenced, plain
 from .redaction import redact
 
 TITLE_LIMIT = 120
@@ -17,13 +18,13 @@ TITLE_LIMIT = 120
 
 def pull_request_title(candidate: Candidate, secrets: Sequence[str] = ()) -> str:
     """``fix: ...``, plain text on one line."""
-    text = " ".join(redact(candidate.summary, secrets).split()).replace("@", "")
+    text = plain(redact(candidate.summary, secrets).replace("@", ""))
     return f"fix: {text[:1].lower()}{text[1:]}"[:TITLE_LIMIT]
 
 
 def commit_message(candidate: Candidate, issue: IssueRef, secrets: Sequence[str] = ()) -> str:
     """Title, reason and the issue that the commit closes."""
-    reason = " ".join(redact(candidate.rationale, secrets).split()).replace("@", "")
+    reason = plain(redact(candidate.rationale, secrets).replace("@", ""))
     return f"{pull_request_title(candidate, secrets)}\n\n{reason}\n\nCloses #{issue.number}"
 
 
@@ -48,9 +49,7 @@ def pull_request_body(
     parts = [
         f"Closes #{issue.number}",
         f"## Problem\n\n{said(record.title)}. Seen {record.occurrences} times since {record.first_seen:%Y-%m-%d %H:%M} UTC, "
-        f"last in [run {escape(record.latest.run_id, 60)}]({record.latest.run_url})."
-        if record.latest.run_url.startswith(("http://", "https://"))
-        else f"## Problem\n\n{said(record.title)}. Seen {record.occurrences} times since {record.first_seen:%Y-%m-%d %H:%M} UTC.",
+        f"last in {run_link(record.latest.run_id, record.latest.run_url)}.",
         "\n".join([f"## Cause\n\n{said(investigation.headline)}\n", *claims]),
         f"## Change\n\n{said(candidate.summary)}. {said(candidate.rationale)}",
         _verification(verification, secrets),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from datetime import datetime, timezone
 
 from markdown_it import MarkdownIt
@@ -13,7 +14,7 @@ from da_agent_hub.domain.investigation import Candidate, Ending, Evidence, FileC
 from da_agent_hub.domain.issue import IssueRef
 from da_agent_hub.domain.line_merge import hunks_of, taken_over, without
 from da_agent_hub.domain.markdown import BODY_LIMIT
-from da_agent_hub.domain.pull_request_text import pull_request_body, pull_request_title
+from da_agent_hub.domain.pull_request_text import commit_message, pull_request_body, pull_request_title
 
 from ..playbooks.broken_project import record_of
 
@@ -74,6 +75,26 @@ def test_a_title_is_one_line_and_wakes_nobody() -> None:
     assert title.startswith("fix: read")
     assert "@" not in title
     assert len(title) <= 120
+
+
+def test_a_commit_message_closes_its_own_issue_alone_and_keeps_ci_awake() -> None:
+    quoted = "Commit a1b2c3d (fixes #12, closes acme/other#3, resolves GH-4 [skip ci] skip-checks:true) broke it"
+    message = commit_message(Candidate("way", quoted, f"{quoted}\nRefs: #5", ()), IssueRef.parse("acme/garden#1"))
+    assert re.findall(r"(?i)(?:#|gh-)\d+", message) == ["#1"]
+    assert message.endswith("\n\nCloses #1")
+    assert "[skip ci]" not in message
+    assert "skip-checks:" not in message
+    assert "(fixes #" in message
+
+
+def test_a_run_address_that_is_no_plain_address_is_no_link() -> None:
+    record = record_of("model.garden.a", "a" * 40)
+    latest = replace(record.latest, run_url="https://x.example/) [click](https://evil.example")
+    body = pull_request_body(
+        issue=IssueRef.parse("acme/garden#1"), record=replace(record, latest=latest), investigation=investigation(),
+        candidate=CANDIDATE, verification=Verification("b" * 40, "dev"), graph=None,
+    )  # fmt: skip
+    assert "evil.example" not in body.partition("## Cause")[0]
 
 
 def test_one_hunk_of_several_is_taken_back_and_what_came_later_stays() -> None:
