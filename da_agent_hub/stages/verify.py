@@ -207,7 +207,8 @@ def _judge(
     detail = f"{len(kept)} nodes passed before and after" + "".join(
         f"; {_name(graph, one)} passed before and does not now" for one in [*broken, *vanished][:6]
     )
-    steps.append(VerificationStep("what passed still passes", "", not broken and not vanished, detail))
+    if before.statuses:
+        steps.append(VerificationStep("what passed still passes", "", not broken and not vanished, detail))
     fresh = [
         one
         for one in others
@@ -215,12 +216,16 @@ def _judge(
     ]
     own = [one for one in fresh if one in known_bad]
     blamed = [one for one in fresh if one not in known_bad]
-    if fresh:
+    if fresh or not failing:
+        # Where the project did not parse, no node is named as failing: all that runs now is the proof.
+        healed = sum(_outcome(after, one) is Outcome.GOOD and one not in kept for one in others)
         detail = "; ".join(
-            [f"{_name(graph, one)} fails: {after.messages.get(one, '')[:120]}" for one in blamed[:4]]
+            [f"{healed} nodes run now and pass"] * (not failing)
+            + [f"{_name(graph, one)} fails: {after.messages.get(one, '')[:120]}" for one in blamed[:4]]
             + [f"{_name(graph, one)} fails for a cause of its own, on record" for one in own[:6]]
         )
-        steps.append(VerificationStep("what could not run before passes", "", not blamed, detail))
+        command = "" if failing else commands
+        steps.append(VerificationStep("what could not run before passes", command, not blamed, detail))
     tolerated = [one for one in others if _outcome(after, one) is Outcome.BAD and _outcome(before, one) is Outcome.BAD]
     if tolerated:
         names = ", ".join(_name(graph, one) for one in tolerated[:8])
