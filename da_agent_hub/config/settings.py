@@ -109,7 +109,7 @@ class ClaudeSettings(_Settings):
 
 
 class BudgetSettings(_Settings):
-    """Caps; reaching one is said in the thread."""
+    """Caps; reaching one is said in the thread. The two in dollars are for models that cost: the playbooks do not."""
 
     investigation_seconds: float = Field(default=600.0, gt=0)
     investigation_usd: float = Field(default=2.0, ge=0)

@@ -56,7 +56,7 @@ def issue_assets(projects: Sequence[str]) -> Sequence[dg.AssetsDefinition]:
         deps=[github_issues],
         partitions_def=ISSUES,
         group_name=GROUP,
-        kinds={"anthropic"},
+        kinds={"dbt"},
         description="What was found out about one issue: the cause, the evidence that bears it out, who should act. "
         "Materialize it by hand to investigate again: the comment in the issue is replaced, not doubled.",
     )
