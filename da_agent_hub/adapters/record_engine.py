@@ -127,7 +127,11 @@ def _version(connection: Connection) -> str | None:
     if connection.dialect.name == "sqlite":
         found = connection.execute(text("SELECT 1 FROM sqlite_master WHERE name = 'alembic_version'")).scalar()
     else:
-        found = connection.execute(text("SELECT to_regclass('alembic_version')")).scalar()
+        # Not to_regclass: it answers from the session's cache, which may still say "no such table" after another
+        # process made it.
+        found = connection.execute(
+            text("SELECT 1 FROM pg_class WHERE relname = 'alembic_version' AND pg_table_is_visible(oid)")
+        ).scalar()
     if found is None:
         return None
     version = connection.execute(text("SELECT version_num FROM alembic_version")).scalar()

@@ -3,8 +3,10 @@ import sqlite3
 import subprocess
 import sys
 import textwrap
+import time
 import zlib
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -12,7 +14,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
-from da_agent_hub.adapters.record_engine import create_bare_engine
+from da_agent_hub.adapters.record_engine import MIGRATION_LOCK, create_bare_engine
 from da_agent_hub.adapters.record_store import (
     SqlRecordStore,
     StoreTooNewError,
@@ -325,8 +327,6 @@ def test_the_migrations_make_the_tables_that_the_store_declares(store: SqlRecord
 
 
 def _open_and_add(url: str, name: str, start: float) -> None:
-    import time
-
     time.sleep(max(0.0, start - time.time()))
     store = open_record_store(url)
     for number in range(20):
@@ -335,8 +335,6 @@ def _open_and_add(url: str, name: str, start: float) -> None:
 
 @pytest.mark.slow
 def test_processes_that_open_a_new_store_at_once_all_work(url: str) -> None:
-    import time
-
     context = multiprocessing.get_context("spawn")
     start = time.time() + 2.5
     workers = [context.Process(target=_open_and_add, args=(url, f"w{n}", start)) for n in range(4)]
@@ -348,6 +346,34 @@ def test_processes_that_open_a_new_store_at_once_all_work(url: str) -> None:
     store = open_record_store(url)
     assert len(store.pending_events(ISSUE)) == 80
     store.close()
+
+
+@pytest.mark.postgres
+def test_a_process_that_waited_while_another_made_the_schema_finds_it(postgres_url: str) -> None:
+    engine = create_bare_engine(postgres_url)
+    with engine.begin() as connection:
+        connection.execute(text("DROP SCHEMA public CASCADE"))
+        connection.execute(text("CREATE SCHEMA public"))
+    open_record_store(postgres_url).close()
+    with engine.begin() as connection:
+        version = connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
+        connection.execute(text("DROP SCHEMA public CASCADE"))
+        connection.execute(text("CREATE SCHEMA public"))
+    with ThreadPoolExecutor(1) as other:
+        with engine.begin() as connection:
+            connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": MIGRATION_LOCK})
+            opened = other.submit(open_record_store, postgres_url)
+            waiting = text("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted")
+            while not connection.execute(waiting).scalar():
+                time.sleep(0.01)
+            metadata.create_all(connection)
+            connection.execute(text("CREATE TABLE alembic_version (version_num varchar(32) NOT NULL)"))
+            connection.execute(text("INSERT INTO alembic_version VALUES (:version)"), {"version": version})
+        store = opened.result(30)
+    store.add_events([event("c1")])
+    assert store.pending_issues() == [ISSUE]
+    store.close()
+    engine.dispose()
 
 
 @pytest.mark.slow
