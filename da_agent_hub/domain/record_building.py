@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from fnmatch import fnmatchcase
 
 from .built_code import BuiltCode
 from .classification import OUTAGES, Classification, classify, found_rows
@@ -17,35 +16,10 @@ from .grouping import Attribution, Judged
 from .priority import Impact, Rule, priority_of
 from .recovery import Episode, Observation, Position, episodes, flaky_evidence, same_commit
 from .run_failures import failures_of
+from .selection import Selection
 
 _ANY_STEP = "*"
 _LINEAGE = frozenset({"model", "seed", "snapshot"})
-
-
-@dataclass(frozen=True)
-class Selection:
-    """Which failures become records; patterns are shell globs on node names, ``tags`` any of which suffices."""
-
-    warnings: bool = False
-    include: Sequence[str] = ()
-    exclude: Sequence[str] = ()
-    tags: Sequence[str] = ()
-    exclude_tags: Sequence[str] = ()
-    environments: Sequence[str] = ()
-
-    def wants_run(self, run: DbtRun) -> bool:
-        """Whether the run's environment is monitored."""
-        wanted = [one.casefold() for one in self.environments]
-        return not wanted or run.environment.casefold() in wanted
-
-    def wants(self, names: Iterable[str], tags: Iterable[str]) -> bool:
-        """Whether a node, known by its own name and that of the node it tests, is monitored."""
-        names, tags = list(names), set(tags)
-        if any(fnmatchcase(name, pattern) for name in names for pattern in self.exclude):
-            return False
-        if tags & set(self.exclude_tags) or (self.tags and not tags & set(self.tags)):
-            return False
-        return not self.include or any(fnmatchcase(name, pattern) for name in names for pattern in self.include)
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,8 @@ from datetime import datetime, timedelta
 from ..config import ProjectSettings
 from ..domain.dbt import DbtRun, GraphNode, Outcome, ProjectGraph
 from ..domain.error_record import ErrorRecord
-from ..domain.record_building import Policy, Selection, build_records
+from ..domain.record_building import Policy, build_records
+from ..domain.selection import Selection
 from ..ports import RecordStore
 
 

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from da_agent_hub.domain.dbt import DbtRun, NodeResult, Outcome
 from da_agent_hub.domain.error_record import Category, ErrorRecord, Priority, RecordState
-from da_agent_hub.domain.record_building import Policy, Selection, build_records
+from da_agent_hub.domain.record_building import Policy, build_records
+from da_agent_hub.domain.selection import Selection
 
 from .dbt_story import (
     ACCEPTED_STG,
