@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 
 from .built_code import BuiltCode
 from .classification import OUTAGES, Classification, classify, found_rows
@@ -26,7 +27,7 @@ _LINEAGE = frozenset({"model", "seed", "snapshot"})
 class Policy:
     """The project's own settings that records depend on; ``owners`` maps a glob, ``tag:x`` or ``group:x`` to a login."""
 
-    selection: Selection = Selection()
+    selection: Selection = field(default_factory=Selection)
     priority_rules: Sequence[Rule] = ()
     owners: Mapping[str, str] = field(default_factory=dict)
 
