@@ -7,6 +7,7 @@ from datetime import datetime
 from enum import Enum
 
 from .error_record import ErrorRecord
+from .value_proof import ValueProof
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,7 @@ class Candidate:
     """A possible fix, not yet guarded or verified.
 
     ``strategy`` names the way it was found (for example ``revert culprit hunk``); ``risk`` is low, medium or high.
+    ``values`` tells how its values compare with those of the code before the failure, None where nobody looked.
     """
 
     strategy: str
@@ -64,6 +66,7 @@ class Candidate:
     changes: tuple[FileChange, ...]
     risk: str = "low"
     evidence_ids: tuple[str, ...] = ()
+    values: ValueProof | None = None
 
 
 @dataclass(frozen=True)
