@@ -8,7 +8,7 @@ from datetime import timezone
 from .error_record import ErrorRecord, RecordState
 from .fix_proposal import FixOutcome, FixProposal
 from .investigation import Investigation
-from .issue_text import run_link
+from .issue_text import correction_words, run_link
 from .markdown import code, escape
 from .redaction import redact
 
@@ -90,6 +90,8 @@ def _record_lines(record: ErrorRecord) -> str:
     }[record.state]
     category = record.category.value.replace("_", " ")
     rule = f", by rule {code(redact(record.rule))}" if record.rule else ""
+    if record.correction:
+        rule = f", {correction_words(record.correction)}"
     return (
         f"{escape(redact(record.title), 200)} failed {times} since {since}, last in "
         f"{run_link(latest.run_id, latest.run_url)}. {state} It counts as {category}{rule} "

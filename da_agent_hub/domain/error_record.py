@@ -38,6 +38,27 @@ class RecordState(str, Enum):
 
 
 @dataclass(frozen=True)
+class ProvenCategory:
+    """What an investigation proved about a record whose category had been decided from its error class alone.
+
+    It holds for one episode: the next failure may have another cause. ``culprit_sha`` is the commit that is the cause,
+    None where the cause is in the data.
+    """
+
+    fingerprint: str
+    project: str
+    episode: int
+    given: Category
+    category: Category
+    culprit_sha: str | None = None
+
+    @property
+    def corrects(self) -> bool:
+        """Whether it differs from what the error class had said."""
+        return self.category is not self.given
+
+
+@dataclass(frozen=True)
 class Sighting:
     """The runs between which a record was seen good or bad: ``git_sha`` may be unknown."""
 
@@ -49,11 +70,12 @@ class Sighting:
 
 @dataclass(frozen=True)
 class ErrorRecord:
-    """Everything the hub knows of one cause, as a pure function of the runs seen so far.
+    """Everything the hub knows of one cause, as a pure function of the runs seen so far and of what was proven of it.
 
     ``latest`` is the newest failure of the record's own node; ``members`` are unique ids of nodes that failed from the
     same cause; ``skipped`` were never run because of it. ``good_runs`` counts runs, since the last failure, that really
     ran the node and were good. ``rule`` names the rule that decided category and class; ``confidence`` is 0 to 1.
+    ``correction`` is the proof that moved the category away from what the rule had said.
     """
 
     fingerprint: str
@@ -86,3 +108,4 @@ class ErrorRecord:
     confidence: float = 0.5
     rule: str = ""
     priority_reason: str = ""
+    correction: ProvenCategory | None = None

@@ -13,6 +13,7 @@ from .issue_text import (
     HUB_LABEL,
     PRIORITY_PREFIX,
     IssueText,
+    category_is_news,
     labels_of,
     worse,
 )
@@ -212,7 +213,7 @@ def _update(record: ErrorRecord, known: KnownIssue, as_of: datetime, text: Issue
     note = None
     if marker.state == RecordState.RECOVERED.value:
         note = Note(_key("recurred", marker), text.recurred(record))
-    elif marker.category != record.category.value or worse(record.priority, marker.priority):
+    elif category_is_news(record, marker.category) or worse(record.priority, marker.priority):
         note = Note(_key("changed", marker), text.changed(record, marker.category, marker.priority))
     return UpdateIssue(record, issue.ref, body, labels, note)
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from .fix_proposal import FixOutcome, FixProposal
 from .investigation import Ending, Evidence, Investigation
+from .issue_text import correction_sentence
 from .markdown import code, escape, fenced
 from .redaction import redact
 
@@ -24,6 +25,8 @@ def findings_text(investigation: Investigation, fix: FixProposal | None = None, 
         parts.append(f"A fix was found and tried: {_said(_closed(investigation.candidates[0].summary), secrets)}")
     elif investigation.needs_person:
         parts.append(f"No safe fix exists: {_said(_closed(investigation.needs_person), secrets)}")
+    if investigation.proven is not None and investigation.proven.corrects:
+        parts.append(correction_sentence(investigation.proven))
     if investigation.findings:
         lines = [
             f"- {one.certainty.capitalize()}: {_said(one.claim, secrets)} {_cited(one.evidence_ids)}".rstrip()

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
 
-from .error_record import ErrorRecord
+from .error_record import ErrorRecord, ProvenCategory
 from .value_proof import ValueProof
 
 
@@ -77,6 +77,7 @@ class Investigation:
     where the cause sits (often upstream of the failing node); ``culprit_sha`` the commit that caused it, if one did.
     ``headline`` is one sentence. ``needs_person`` says why no safe automatic fix exists, and None says one was found.
     ``cost_usd`` is 0 for the playbooks. ``base_sha`` is the commit that the candidates' texts are meant for.
+    ``proven`` is what it proved about the record's category, where it did.
     """
 
     ending: Ending
@@ -97,6 +98,7 @@ class Investigation:
     started_at: datetime | None = None
     seconds: float = 0.0
     base_sha: str | None = None
+    proven: ProvenCategory | None = None
 
 
 @dataclass(frozen=True)

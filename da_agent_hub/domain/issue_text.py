@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 
 from .dbt import ProjectGraph
-from .error_record import Category, ErrorRecord, Priority, Sighting
+from .error_record import Category, ErrorRecord, Priority, ProvenCategory, Sighting
 from .failure import FailureKind
 from .markdown import BODY_LIMIT, code, cut, escape, fenced
 from .marker import RecordMarker
@@ -103,7 +103,7 @@ class IssueText:
     def changed(self, record: ErrorRecord, category: str, priority: str) -> str:
         """What the thread is told where the verdict moved; ``category`` and ``priority`` are the earlier ones."""
         parts = []
-        if category != record.category.value:
+        if category_is_news(record, category):
             before = escape(category.replace("_", " "), 60)
             why = self._why(record)
             parts.append(f"The category is now **{_CATEGORY_WORDS[record.category]}**, it was {before} ({why}).")
@@ -172,6 +172,8 @@ class IssueText:
 
     def _why(self, record: ErrorRecord) -> str:
         rule = f", rule {self._code(record.rule)}" if record.rule else ""
+        if record.correction:
+            return f"{correction_words(record.correction)}; class {self._code(record.error_class)}{rule}"
         return f"class {self._code(record.error_class)}{rule}, confidence {record.confidence:.0%}"
 
     def _impact(self, record: ErrorRecord) -> str:
@@ -267,6 +269,27 @@ def labels_of(record: ErrorRecord) -> tuple[str, ...]:
     return (HUB_LABEL, CATEGORY_PREFIX + record.category.value, PRIORITY_PREFIX + record.priority.value)
 
 
+def category_is_news(record: ErrorRecord, told: str) -> bool:
+    """Whether the thread has to be told that the category is another than ``told``: the findings tell what they proved."""
+    given_by_class = record.correction is not None and record.correction.given.value == told
+    return record.category.value != told and not given_by_class
+
+
+def correction_words(proof: ProvenCategory) -> str:
+    """From what a category was corrected and why, as half a sentence."""
+    return (
+        f"corrected from {_CATEGORY_WORDS[proof.given]}, because the cause is commit {code(_short(proof.culprit_sha))}"
+    )
+
+
+def correction_sentence(proof: ProvenCategory) -> str:
+    """What the findings say of a category that they correct."""
+    return (
+        f"The category was corrected from {_CATEGORY_WORDS[proof.given]} to {_CATEGORY_WORDS[proof.category]}, because "
+        f"the cause is commit {code(_short(proof.culprit_sha))} and not the data."
+    )
+
+
 def worse(priority: Priority, than: str) -> bool:
     """Whether a priority is more pressing than the one named."""
     order = [one.value for one in Priority]
@@ -305,6 +328,10 @@ def _duration(length: timedelta) -> str:
     if days:
         return _count(days, "day") + (f" and {_count(hours, 'hour')}" if hours else "")
     return _count(hours, "hour") if hours else _count(minutes, "minute")
+
+
+def _short(sha: str | None) -> str:
+    return redact(sha or "")[:10]
 
 
 def _is_sha(text: str) -> bool:
