@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from .domain.command import InboxEvent
 from .domain.dbt import DbtRun, ProjectGraph
-from .domain.error_record import ErrorRecord
+from .domain.error_record import ErrorRecord, ProvenCategory
 from .domain.fix_proposal import FixProposal
 from .domain.investigation import FileChange, Investigation, InvestigationCase
 from .domain.issue import Comment, Issue, IssueDraft, IssueRef, PullRequest, RepoRef, TimelineEvent
@@ -227,7 +227,13 @@ class RecordStore(Protocol):
 
     # investigations and fixes
     def save_investigation(self, issue_key: str, key: str, investigation: Investigation) -> None:
-        """Keep; ``key`` names what asked for it (an event id), so that a repeat replaces itself."""
+        """Keep; ``key`` names what asked for it (an event id), so that a repeat replaces itself.
+
+        What it proved about its record's category is kept with it, and replaces what an earlier one had proved.
+        """
+
+    def proven_categories(self, project: str) -> Mapping[str, ProvenCategory]:
+        """What was proved last about the category of each record, by fingerprint."""
 
     def investigations(self, issue_key: str) -> Sequence[Investigation]:
         """Oldest first."""

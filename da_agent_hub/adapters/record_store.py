@@ -14,7 +14,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from ..domain.command import InboxEvent
 from ..domain.dbt import DbtRun, GraphNode, ProjectGraph
-from ..domain.error_record import ErrorRecord
+from ..domain.error_record import ErrorRecord, ProvenCategory
 from ..domain.fix_proposal import FixProposal
 from ..domain.investigation import Investigation
 from . import record_tables as tables
@@ -369,7 +369,11 @@ class SqlRecordStore:
 
     # investigations and fixes
     def save_investigation(self, issue_key: str, key: str, investigation: Investigation) -> None:
-        """Keep; ``key`` names what asked for it (an event id), so that a repeat replaces itself."""
+        """Keep; ``key`` names what asked for it (an event id), so that a repeat replaces itself.
+
+        What it proved about its record's category is kept with it, and replaces what an earlier one had proved.
+        """
+        proven = investigation.proven
         row = {
             "issue_key": issue_key,
             "key": key,
@@ -380,6 +384,16 @@ class SqlRecordStore:
         }
         with self._write() as connection:
             self._put(connection, tables.investigations, row, key=["issue_key", "key"])
+            if proven is not None:
+                proof = {"fingerprint": proven.fingerprint, "project": proven.project, "payload": _json(proven)}
+                self._put(connection, tables.proven_categories, proof, key=["fingerprint"])
+
+    def proven_categories(self, project: str) -> Mapping[str, ProvenCategory]:
+        """What was proved last about the category of each record, by fingerprint."""
+        kept = tables.proven_categories.c
+        found = self._all(select(kept.payload).where(kept.project == project))
+        proofs = [msgspec.json.decode(payload, type=ProvenCategory) for payload in found]
+        return {proof.fingerprint: proof for proof in proofs}
 
     def investigations(self, issue_key: str) -> Sequence[Investigation]:
         """Oldest first."""

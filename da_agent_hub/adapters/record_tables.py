@@ -21,7 +21,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.types import TypeDecorator
 
-SCHEMA_VERSION = "r0001"
+SCHEMA_VERSION = "r0002"
 
 
 class UtcTime(TypeDecorator[datetime]):
@@ -87,6 +87,14 @@ error_records = Table(
     Column("project", String(200), nullable=False, index=True),
     Column("position", Integer, nullable=False),
     Column("state", String(20), nullable=False),
+    Column("payload", Text, nullable=False),
+)
+
+proven_categories = Table(
+    "proven_categories",
+    metadata,
+    Column("fingerprint", String(200), primary_key=True),
+    Column("project", String(200), nullable=False, index=True),
     Column("payload", Text, nullable=False),
 )
 

@@ -25,7 +25,7 @@ from da_agent_hub.adapters.record_store import (
 from da_agent_hub.adapters.record_tables import metadata
 from da_agent_hub.domain.command import EventKind, InboxEvent
 from da_agent_hub.domain.dbt import DbtRun, DbtStep, GraphNode, NodeResult, Owner, ProjectGraph, TestSpec
-from da_agent_hub.domain.error_record import Category, ErrorRecord, Priority, RecordState, Sighting
+from da_agent_hub.domain.error_record import Category, ErrorRecord, Priority, ProvenCategory, RecordState, Sighting
 from da_agent_hub.domain.failure import Failure, FailureKind
 from da_agent_hub.domain.fix_proposal import FixOutcome, FixProposal
 from da_agent_hub.domain.investigation import Candidate, Ending, Evidence, FileChange, Finding, Investigation
@@ -294,6 +294,18 @@ def test_an_investigation_is_kept_under_what_asked_for_it_and_a_repeat_replaces_
     assert store.investigation_for(ISSUE, "c3") is None
 
 
+def test_the_newest_proof_of_a_records_category_is_kept_with_its_investigation(store: SqlRecordStore) -> None:
+    first = ProvenCategory("f1", "shop", 2, Category.DATA_QUALITY, Category.CODE_FIX, "c0ffee")
+    second = replace(first, category=Category.DATA_QUALITY, culprit_sha=None)
+    store.save_investigation(ISSUE, "c1", replace(INVESTIGATION, proven=first))
+    assert store.proven_categories("shop") == {"f1": first}
+    store.save_investigation(ISSUE, "c2", replace(INVESTIGATION, proven=second))
+    store.save_investigation(ISSUE, "c3", INVESTIGATION)
+    assert store.proven_categories("shop") == {"f1": second}
+    assert store.proven_categories("other") == {}
+    assert store.investigations(ISSUE)[0].proven == first
+
+
 def test_a_pull_request_leads_back_to_its_issue(store: SqlRecordStore) -> None:
     fix = FixProposal(FixOutcome.OPENED, "", pull_request="acme/shop#12", diff="+x")
     store.save_fix(ISSUE, "c1", fix)
@@ -324,6 +336,22 @@ def test_the_migrations_make_the_tables_that_the_store_declares(store: SqlRecord
 
     with create_bare_engine(url).connect() as connection:
         assert compare_metadata(MigrationContext.configure(connection), metadata) == []
+
+
+def test_a_store_of_the_first_release_is_brought_up_to_date_and_keeps_what_it_holds(url: str) -> None:
+    store = open_record_store(url)
+    store.add_events([event("c1")])
+    store.close()
+    engine = create_bare_engine(url)
+    with engine.begin() as connection:
+        connection.execute(text("DROP TABLE proven_categories"))
+        connection.execute(text("UPDATE alembic_version SET version_num = 'r0001'"))
+    engine.dispose()
+
+    again = open_record_store(url)
+    assert again.proven_categories("shop") == {}
+    assert again.pending_issues() == [ISSUE]
+    again.close()
 
 
 def _open_and_add(url: str, name: str, start: float) -> None:
