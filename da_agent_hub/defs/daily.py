@@ -11,18 +11,11 @@ from . import metadata
 from .checks import ALL_READ, ALL_RECORDED, all_read, all_recorded
 from .filing import file_days
 from .hub import Hub
-from .lease import Lease, held_lease
+from .lease import FILING_WAIT_SECONDS, Lease, held_lease, project_scope
 from .names import ERROR_RECORDS, FILED_ISSUES, RUN_RESULTS
 from .partitions import MOST_DAYS
 from .reading import read_days
 from .reconcile import sign_run
-
-FILING_WAIT_SECONDS = 120.0
-
-
-def project_scope(project: ProjectSettings) -> str:
-    """The lease under which a project's records and issues are written."""
-    return f"project:{project.name}"
 
 
 # Where an asset has checks, Dagster takes the annotation for a type unless it is the bare class.

@@ -20,7 +20,7 @@ from ..domain.issue import Issue, IssueRef
 from ..domain.markdown import escape
 from ..ports import IssueTracker, RecordStore
 from .hub import Hub
-from .lease import Lease, held_lease
+from .lease import FILING_WAIT_SECONDS, Lease, LeaseTaken, held_lease, project_scope
 
 if TYPE_CHECKING:
     from ..stages.collaborate import EventPlan
@@ -127,7 +127,7 @@ class IssueWork:
 
         self.lease.check()
         with self.hub.workbench.use(self.project, self.run_id) as bench:
-            return investigate_issue(
+            investigation = investigate_issue(
                 self.ref,
                 event,
                 project=self.project,
@@ -139,12 +139,38 @@ class IssueWork:
                 store=self.store,
                 now=self.hub.now(),
             )
+        self._correct(investigation)
+        return investigation
+
+    def _correct(self, investigation: Investigation) -> None:
+        """Bring the issue to the category that was proven, where it told another."""
+        from ..stages.correct import correct_issue
+
+        was_corrected = self.record is not None and self.record.correction is not None
+        if investigation.proven is None or not (investigation.proven.corrects or was_corrected):
+            return
+        store, scope = self.store, project_scope(self.project)
+        try:
+            with held_lease(store, scope, self.hub.now, wait_seconds=FILING_WAIT_SECONDS):
+                self.lease.check()
+                correct_issue(
+                    self.ref,
+                    project=self.project,
+                    tracker=self.tracker,
+                    store=store,
+                    trigger=self.hub.github(self.ref.repo).trigger,
+                    secrets=self.hub.secrets,
+                )
+        except LeaseTaken as busy:
+            self.log.info(f"{self.key} gets its corrected category with the next filing: {busy}")
+        self.record = store.record_of(self.key)
 
     def _tell(self, event: InboxEvent, found: Investigation) -> Investigation:
         """A process that died may have paid for an investigation and told nobody."""
         from ..stages.investigate import tell_findings
 
         tell_findings(self.ref, event, found, self.store.fix_for(self.key, event.event_id), self.tracker)
+        self._correct(found)
         return found
 
     def fix(self, one: Planned, investigation: Investigation) -> FixProposal | None:

@@ -9,11 +9,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 
+from ..config.settings import ProjectSettings
 from ..ports import RecordStore
 from .process_identity import is_dead, this_process
 
 LEASE_SECONDS = 90.0
 RENEW_SECONDS = 20.0
+FILING_WAIT_SECONDS = 120.0
 
 logger = logging.getLogger(__name__)
 
@@ -41,6 +43,11 @@ class Lease:
         """
         if self.lost:
             raise LeaseLost(f"{self.scope} was taken over by another process; nothing more is written from here")
+
+
+def project_scope(project: ProjectSettings) -> str:
+    """The lease under which a project's records and issues are written."""
+    return f"project:{project.name}"
 
 
 @contextmanager

@@ -76,7 +76,7 @@ def carry_out(
             carried.append(Carried(decision, problem=str(pause)))
             continue
         try:
-            issue = _write(decision, repo, tracker)
+            issue = write(decision, repo, tracker)
             done(decision, issue)
             carried.append(Carried(decision, issue))
         except RateLimited as limit:
@@ -97,7 +97,12 @@ def post_once(tracker: IssueTracker, ref: IssueRef, note: Note) -> Comment:
     return tracker.add_comment(ref, f"{cut(note.text, BODY_LIMIT - len(marker) - 2)}\n\n{marker}")
 
 
-def _write(decision: Decision, repo: RepoRef, tracker: IssueTracker) -> Issue | None:
+def write(decision: Decision, repo: RepoRef, tracker: IssueTracker) -> Issue | None:
+    """Carry one decision out; None where there is nothing to write.
+
+    Raises:
+        TrackerError: if GitHub refused or did not answer.
+    """
     # The comment comes first and the body, whose marker remembers the news as told, last: killed between the two, the
     # next run decides the same again and finds its comment.
     if isinstance(decision, OpenIssue):

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime, timezone
 
 from ..config import ProjectSettings
+from ..domain.category_proof import proven_category
 from ..domain.command import InboxEvent
 from ..domain.dbt import ProjectGraph
 from ..domain.error_record import ErrorRecord
@@ -48,7 +50,8 @@ def investigate_issue(
         )
     else:
         request = event.text or None
-        investigation = investigator.investigate(InvestigationCase(record, str(issue), request), graph, bench)
+        found = investigator.investigate(InvestigationCase(record, str(issue), request), graph, bench)
+        investigation = replace(found, proven=proven_category(record, found))
     store.save_investigation(str(issue), event.event_id, investigation)
     tell_findings(issue, event, investigation, None, tracker)
     return investigation

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from ..config import ProjectSettings
+from ..domain.category_proof import corrected
 from ..domain.dbt import DbtRun, GraphNode, Outcome, ProjectGraph
 from ..domain.error_record import ErrorRecord
 from ..domain.record_building import Policy, build_records
@@ -24,7 +25,9 @@ def records_as_of(project: ProjectSettings, store: RecordStore, until: datetime 
     """The project's records as they stood before ``until``, or as they stand now where it is None; nothing is saved."""
     runs = store.runs(project.name, until=until)
     graph = store.latest_graph(project.name, until)
-    return build_records(runs, graph, policy_of(project), _former_nodes(project.name, store, runs, graph))
+    records = build_records(runs, graph, policy_of(project), _former_nodes(project.name, store, runs, graph))
+    # What was proven later holds for the same failure on an earlier day too.
+    return corrected(records, store.proven_categories(project.name))
 
 
 def policy_of(project: ProjectSettings) -> Policy:

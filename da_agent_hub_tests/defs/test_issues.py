@@ -1,4 +1,5 @@
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -8,10 +9,12 @@ import pytest
 from da_agent_hub.defs.names import CLAUDE_INVESTIGATIONS, DAILY_JOB, FIX_PULL_REQUESTS, GITHUB_ISSUES, ISSUE_JOB
 from da_agent_hub.defs.process_identity import this_process
 from da_agent_hub.domain.command import EventKind, InboxEvent
+from da_agent_hub.domain.dbt import GraphNode, NodeResult, TestSpec
+from da_agent_hub.domain.investigation import Investigation, InvestigationCase
 from da_agent_hub.stages.activity import body_hash
 from da_agent_hub_tests.fakes.tracker import FakeTracker
 
-from .hub_world import World, dagster_instance, dbt_run
+from .hub_world import ScriptedInvestigator, World, dagster_instance, dbt_run, graph
 
 ISSUE = "acme/shop#1"
 BROKEN = 'Binder Error: Referenced column "amount" not found in FROM clause!'
@@ -246,5 +249,64 @@ def test_a_worker_that_died_after_it_paid_does_not_pay_again(tmp_path: Path, ins
     world.hub.store.save_investigation(ISSUE, event.event_id, paid)
     (result,) = world.carry_out("inbox", ISSUE_JOB, instance)
     assert result.success
+    assert len(world.investigator.cases) == 1
+    assert len(comments(world)) == 1
+
+
+class NamesACommit(ScriptedInvestigator):
+    """Proves that a commit is the cause."""
+
+    def investigate(self, case: InvestigationCase, graph: object, bench: object) -> Investigation:
+        return replace(super().investigate(case, graph, bench), culprit_sha="c0ffee12345678")
+
+
+def with_twofold_keys(tmp_path: Path, instance: dg.DagsterInstance) -> World:
+    """A hub with one issue of a unique test, which a commit broke."""
+    world = World(tmp_path, {"shop": "investigate"})
+    world.investigator = NamesACommit()
+    unique = GraphNode(
+        "test.shop.unique_orders_id.a1", "unique_orders_id", "test", "shop", depends_on=("model.shop.orders",),
+        test=TestSpec("unique", "model.shop.orders", "id"),
+    )  # fmt: skip
+    shop = graph("shop")
+    world.sources["shop"].graph = replace(shop, nodes={**shop.nodes, unique.unique_id: unique})
+    failed = NodeResult(unique.unique_id, "fail", "Got 3 results, configured to fail if != 0", 3)
+    run = dbt_run("1", "2026-11-23T07:00")
+    step = replace(run.steps[0], status="error", results=(*run.steps[0].results, failed))
+    world.sources["shop"].runs = [replace(run, status="error", steps=(step,))]
+    assert world.run(DAILY_JOB, instance, partition_key="2026-11-23").success
+    assert "category:data_quality_issue" in world.hosts["shop"].issues[1].labels
+    return world
+
+
+def test_an_issue_whose_test_was_broken_by_a_commit_gets_the_right_category_and_keeps_it(
+    tmp_path: Path, instance: dg.DagsterInstance
+) -> None:
+    world = with_twofold_keys(tmp_path, instance)
+    (result,) = world.carry_out("inbox", ISSUE_JOB, instance)
+    assert result.success
+    assert "category:code_fix_required" in world.hosts["shop"].issues[1].labels
+    assert metadata_of(instance, CLAUDE_INVESTIGATIONS)["category"] == "code_fix_required"
+    assert world.hub.store.leases() == {}
+
+    writes = world.hosts["shop"].writes
+    world.clock.forward(hours=1)
+    assert world.run(DAILY_JOB, instance, partition_key="2026-11-23").success
+    assert world.hosts["shop"].writes == writes
+    assert len(comments(world)) == 1
+
+
+def test_a_worker_that_died_before_it_corrected_the_issue_corrects_it_the_next_time(
+    tmp_path: Path, instance: dg.DagsterInstance
+) -> None:
+    world = with_twofold_keys(tmp_path, instance)
+    world.hosts["shop"].die_at = world.hosts["shop"].writes + 2
+    (died,) = world.carry_out("inbox", ISSUE_JOB, instance)
+    assert not died.success
+    world.hosts["shop"].die_at = None
+    assert "category:data_quality_issue" in world.hosts["shop"].issues[1].labels
+
+    assert work(world, instance).success
+    assert "category:code_fix_required" in world.hosts["shop"].issues[1].labels
     assert len(world.investigator.cases) == 1
     assert len(comments(world)) == 1
