@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import subprocess
 import threading
@@ -27,12 +28,16 @@ PEOPLE = {"hub": "admin", "alice": "write", "rita": "read"}
 
 @dataclass(frozen=True)
 class World:
-    """A host with a repository: ``as_`` gives the tracker of a person's token, ``hub`` the hub's own."""
+    """A host with a repository: ``as_`` gives the tracker of a person's token, ``hub`` the hub's own.
+
+    ``force_push`` puts one commit of a person's in place of whatever is on a branch: branch, path, text, to its SHA.
+    """
 
     repo: RepoRef
     as_: Callable[[str], IssueTracker]
     merge: Callable[[IssueRef], None]
     assign: Callable[[IssueRef, str], None]
+    force_push: Callable[[str, str, str], str]
 
     @property
     def hub(self) -> IssueTracker:
@@ -80,10 +85,10 @@ def sandbox_world(state: GitHubState, url: str, name: str) -> World:
     def as_(login: str) -> IssueTracker:
         return GitHubTracker(settings_of(url, login))
 
-    def call(verb: str, path: str, body: dict[str, object]) -> None:
+    def call(verb: str, place: str, body: dict[str, object]) -> None:
         answer = requests.request(
             verb,
-            f"{url}/api/v3/repos/acme/{name}/{path}",
+            f"{url}/api/v3/repos/acme/{name}/{place}",
             json=body,
             headers={"Authorization": "token token-of-alice"},
             timeout=10,
@@ -95,7 +100,26 @@ def sandbox_world(state: GitHubState, url: str, name: str) -> World:
         as_,
         merge=lambda ref: call("PUT", f"pulls/{ref.number}/merge", {}),
         assign=lambda ref, login: call("POST", f"issues/{ref.number}/assignees", {"assignees": [login]}),
+        force_push=lambda branch, file, text: force_push(path, branch, file, text),
     )
+
+
+def force_push(bare: Path, branch: str, file: str, text: str) -> str:
+    """One commit on ``main`` that changes one file and keeps the message of what was on the branch, as amending does."""
+    git = ["git", "-C", str(bare), "-c", "user.name=Alice", "-c", "user.email=alice@example.com"]
+    index = {**os.environ, "GIT_INDEX_FILE": str(bare / "index-of-alice")}
+
+    def run(*arguments: str, given: str | None = None) -> str:
+        done = subprocess.run([*git, *arguments], input=given, capture_output=True, text=True, check=True, env=index)
+        return done.stdout.strip()
+
+    run("read-tree", "main")
+    blob = run("hash-object", "-w", "--stdin", given=text)
+    run("update-index", "--add", "--cacheinfo", f"100644,{blob},{file}")
+    message = run("log", "-1", "--format=%B", branch)
+    made = run("commit-tree", run("write-tree"), "-p", "main", "-F", "-", given=message)
+    run("update-ref", f"refs/heads/{branch}", made)
+    return made
 
 
 def _first_commit(bare: Path) -> None:

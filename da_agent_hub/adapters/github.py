@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta, timezone
-from typing import Any, TypeVar
+from typing import Any
 from urllib.parse import quote
 
 import requests
@@ -18,10 +18,9 @@ from ..domain.investigation import FileChange
 from ..domain.issue import GITHUB_COM, Comment, Issue, IssueDraft, IssueRef, PullRequest, RepoRef, TimelineEvent
 from ..domain.issue_text import HUB_LABEL
 from ..domain.redaction import REDACTED, SHORTEST_SECRET, redact
-from ..domain.tracker_error import NotPermitted, NotThere, RateLimited, TrackerError, Unanswered
-from .github_answers import comment, git_commit, head_sha, issue, pull_request, sha, timeline_event
-
-_Read = TypeVar("_Read")
+from ..domain.tracker_error import NotPermitted, NotThere, RateLimited, Refused, TrackerError, Unanswered
+from .github_answers import LOOK_FIRST, comment, head_sha, issue, pull_request, timeline_event, understood
+from .github_commits import FixBranch
 
 BRANCH_PREFIX = "claude/"
 
@@ -80,13 +79,13 @@ class GitHubTracker:
     def issue(self, ref: IssueRef) -> Issue:
         """One issue (or pull request)."""
         what = f"read issue {ref}"
-        return _understood(what, issue, self._read(what, f"{self._repo(ref.repo)}/issues/{ref.number}"), ref.repo)
+        return understood(what, issue, self._read(what, f"{self._repo(ref.repo)}/issues/{ref.number}"), ref.repo)
 
     def hub_issues(self, repo: RepoRef) -> Sequence[Issue]:
         """Every issue of the repository, open or closed, that carries the label ``dbt-error``; oldest first."""
         what = f"list the hub's issues of {repo}"
         query = {"state": "all", "labels": HUB_LABEL, "sort": "created", "direction": "asc"}
-        found = [_understood(what, issue, one, repo) for one in self._pages(what, f"{self._repo(repo)}/issues", query)]
+        found = [understood(what, issue, one, repo) for one in self._pages(what, f"{self._repo(repo)}/issues", query)]
         return [one for one in _once_each(found) if not one.is_pull_request]
 
     def create_issue(self, repo: RepoRef, draft: IssueDraft) -> Issue:
@@ -98,7 +97,7 @@ class GitHubTracker:
             "labels": list(draft.labels),
             "assignees": list(draft.assignees),
         }
-        return _understood(what, issue, self._write(what, "POST", f"{self._repo(repo)}/issues", new), repo)
+        return understood(what, issue, self._write(what, "POST", f"{self._repo(repo)}/issues", new), repo)
 
     def update_issue(
         self,
@@ -116,7 +115,7 @@ class GitHubTracker:
         if labels is not None:
             change["labels"] = list(labels)
         answer = self._write(what, "PATCH", f"{self._repo(ref.repo)}/issues/{ref.number}", change)
-        return _understood(what, issue, answer, ref.repo)
+        return understood(what, issue, answer, ref.repo)
 
     def ensure_labels(self, repo: RepoRef, labels: Mapping[str, tuple[str, str]]) -> None:
         """Create the labels that the repository lacks: name to (hex colour, description of up to 100 characters)."""
@@ -138,14 +137,14 @@ class GitHubTracker:
         what = f"read the comments of {ref}"
         query = {"since": _stamp(since)} if since else {}
         found = self._pages(what, f"{self._repo(ref.repo)}/issues/{ref.number}/comments", query)
-        return [_understood(what, comment, one) for one in found]
+        return [understood(what, comment, one) for one in found]
 
     def add_comment(self, ref: IssueRef, body: str) -> Comment:
         """Post; the caller has looked for its marker first."""
         what = f"comment on {ref}"
         path = f"{self._repo(ref.repo)}/issues/{ref.number}/comments"
         answer = self._write(what, "POST", path, {"body": self._said(body)})
-        return _understood(what, comment, answer)
+        return understood(what, comment, answer)
 
     def edit_comment(self, ref: IssueRef, comment_id: int, body: str) -> Comment:
         """Replace a comment's body."""
@@ -153,7 +152,7 @@ class GitHubTracker:
         answer = self._write(
             what, "PATCH", f"{self._repo(ref.repo)}/issues/comments/{comment_id}", {"body": self._said(body)}
         )
-        return _understood(what, comment, answer)
+        return understood(what, comment, answer)
 
     def react(self, ref: IssueRef, comment_id: int, reaction: str) -> None:
         """Add a reaction (``eyes``) to a comment; GitHub answers a second one with the first."""
@@ -164,7 +163,7 @@ class GitHubTracker:
         """Labels, assignments, closings, reopenings and merges, oldest first."""
         what = f"read the events of {ref}"
         found = self._pages(what, f"{self._repo(ref.repo)}/issues/{ref.number}/events", {})
-        return [_understood(what, timeline_event, one) for one in found if one.get("event") in _EVENTS]
+        return [understood(what, timeline_event, one) for one in found if one.get("event") in _EVENTS]
 
     def changed_issues(
         self, repo: RepoRef, since: datetime | None, etag: str | None
@@ -180,7 +179,7 @@ class GitHubTracker:
         if status == 304:
             return None, etag
         found = [*_listed(what, first), *self._following(what, headers)]
-        changed = _once_each([_understood(what, issue, one, repo) for one in found])
+        changed = _once_each([understood(what, issue, one, repo) for one in found])
         return sorted(changed, key=lambda one: (one.updated_at, one.ref.number)), headers.get("etag")
 
     # people
@@ -215,38 +214,24 @@ class GitHubTracker:
     ) -> str:
         """One commit on ``base_sha`` through the Git Data API, with ``branch`` made or moved to it; returns the SHA.
 
-        A branch that already holds this very change on this base stays as it is. Refuses the default branch, any
-        branch outside ``claude/``, and a branch to which somebody else has added commits.
+        A branch that already holds this very change on this base stays as it is, and files keep their mode. Refuses the
+        default branch, any branch outside ``claude/``, a branch on which somebody else's commit is, and to change a
+        symbolic link.
         """
         what = f"commit to {branch} of {repo}"
         if not branch.startswith(BRANCH_PREFIX) or branch == self.default_branch(repo)[0]:
-            raise TrackerError(
-                what, None, "", f"The hub only ever writes to branches of its own, under {BRANCH_PREFIX}"
+            raise Refused(
+                what, "this is no branch of the hub", f"It only ever writes to its own, under {BRANCH_PREFIX}."
             )
-        git = f"{self._repo(repo)}/git"
-        base_tree, _ = _understood(what, git_commit, self._read(what, f"{git}/commits/{base_sha}"))
-        entries = [self._entry(what, git, change) for change in changes]
-        new_tree = {"base_tree": base_tree, "tree": entries}
-        tree = _understood(what, sha, self._write(what, "POST", f"{git}/trees", new_tree))
-        head = self._head(repo, branch)
-        if head is not None:
-            if _understood(what, git_commit, self._read(what, f"{git}/commits/{head}")) == (tree, (base_sha,)):
-                return head
-            self._refuse_foreign_commits(what, repo, base_sha, branch)
-        new = {"message": message, "tree": tree, "parents": [base_sha]}
-        made = _understood(what, sha, self._write(what, "POST", f"{git}/commits", new))
-        if head is None:
-            self._write(what, "POST", f"{git}/refs", {"ref": f"refs/heads/{branch}", "sha": made})
-        else:
-            self._write(what, "PATCH", f"{git}/refs/heads/{quote(branch)}", {"sha": made, "force": True})
-        return made
+        there = FixBranch(what, self._repo(repo), branch, self._head(repo, branch), self._read, self._write)
+        return there.commit(base_sha, changes, message)
 
     def pull_request_for_branch(self, repo: RepoRef, branch: str) -> PullRequest | None:
         """The newest pull request with this head branch, in any state."""
         what = f"look for a pull request of {branch} in {repo}"
         query = {"state": "all", "head": f"{repo.owner}:{branch}", "sort": "created", "direction": "desc"}
         for one in self._pages(what, f"{self._repo(repo)}/pulls", query):
-            found = _understood(what, pull_request, one, repo)
+            found = understood(what, pull_request, one, repo)
             if found.head_branch == branch:
                 return found
         return None
@@ -255,7 +240,7 @@ class GitHubTracker:
         """One pull request."""
         what = f"read pull request {ref}"
         answer = self._read(what, f"{self._repo(ref.repo)}/pulls/{ref.number}")
-        return _understood(what, pull_request, answer, ref.repo)
+        return understood(what, pull_request, answer, ref.repo)
 
     def open_pull_request(
         self, repo: RepoRef, *, title: str, body: str, head: str, base: str, draft: bool, labels: Sequence[str]
@@ -263,7 +248,7 @@ class GitHubTracker:
         """Open a pull request; the caller has looked for one of this head first."""
         what = f"open a pull request of {head} in {repo}"
         new = {"title": self._said(title), "body": self._said(body), "head": head, "base": base, "draft": draft}
-        opened = _understood(what, pull_request, self._write(what, "POST", f"{self._repo(repo)}/pulls", new), repo)
+        opened = understood(what, pull_request, self._write(what, "POST", f"{self._repo(repo)}/pulls", new), repo)
         if labels:
             path = f"{self._repo(repo)}/issues/{opened.ref.number}/labels"
             self._write(f"label pull request {opened.ref}", "POST", path, {"labels": list(labels)})
@@ -275,7 +260,7 @@ class GitHubTracker:
         texts = {"title": self._said(title), "body": self._said(body)}
         change = {name: value for name, value in texts.items() if value is not None}
         answer = self._write(what, "PATCH", f"{self._repo(ref.repo)}/pulls/{ref.number}", change)
-        return _understood(what, pull_request, answer, ref.repo)
+        return understood(what, pull_request, answer, ref.repo)
 
     # git data
     def _head(self, repo: RepoRef, branch: str) -> str | None:
@@ -284,22 +269,7 @@ class GitHubTracker:
             ref = self._read(what, f"{self._repo(repo)}/git/ref/heads/{quote(branch)}")
         except NotThere:
             return None
-        return _understood(what, head_sha, ref)
-
-    def _entry(self, what: str, git: str, change: FileChange) -> dict[str, Any]:
-        entry: dict[str, Any] = {"path": change.path, "mode": "100644", "type": "blob", "sha": None}
-        if change.content is not None:
-            blob = {"content": change.content, "encoding": "utf-8"}
-            entry["sha"] = _understood(what, sha, self._write(what, "POST", f"{git}/blobs", blob))
-        return entry
-
-    def _refuse_foreign_commits(self, what: str, repo: RepoRef, base_sha: str, branch: str) -> None:
-        path = f"{self._repo(repo)}/compare/{base_sha}...{quote(branch)}"
-        ahead = self._read(what, path, key="commits")
-        if len(ahead) > 1:
-            raise TrackerError(
-                what, None, f"{len(ahead)} commits are there", "Somebody else works on this branch: merge or delete it."
-            )
+        return understood(what, head_sha, ref)
 
     # requests
     def _said(self, text: str | None) -> str | None:
@@ -324,7 +294,7 @@ class GitHubTracker:
     def _write(self, what: str, verb: str, path: str, body: dict[str, Any]) -> Any:
         _, _, answer = self._ask(what, verb, path, body=body)
         if answer is None:
-            raise Unanswered(what, None, "the answer was empty", _LOOK_FIRST)
+            raise Unanswered(what, None, "the answer was empty", LOOK_FIRST)
         return answer
 
     def _pages(self, what: str, path: str, query: Mapping[str, str]) -> Iterator[dict[str, Any]]:
@@ -352,7 +322,7 @@ class GitHubTracker:
         body: dict[str, Any] | None = None,
     ) -> tuple[int, Mapping[str, str], Any]:
         parameters = {"per_page": str(_PAGE), **query} if query is not None else None
-        next_step = _READ_AGAIN if verb == "GET" else _LOOK_FIRST
+        next_step = _READ_AGAIN if verb == "GET" else LOOK_FIRST
         try:
             status, answered, text = self._requester.requestJson(verb, path, parameters, dict(headers or {}), body)
             answer = json.loads(text) if text else None
@@ -379,20 +349,11 @@ class GitHubTracker:
         if status in (404, 410):
             return NotThere(what, status, said, "Check that it exists and that the token may see it.")
         if status >= 500:
-            return Unanswered(what, status, said, _READ_AGAIN if verb == "GET" else _LOOK_FIRST)
+            return Unanswered(what, status, said, _READ_AGAIN if verb == "GET" else LOOK_FIRST)
         return TrackerError(what, status, said, "GitHub understood the request and refused it: see its words.")
 
 
 _READ_AGAIN = "Nothing was changed: the next run asks again."
-_LOOK_FIRST = "It may have happened all the same: the next run looks before it writes again."
-
-
-def _understood(what: str, read: Callable[..., _Read], answer: Any, *repo: RepoRef) -> _Read:
-    try:
-        return read(answer, *repo)
-    except (KeyError, TypeError, ValueError, AttributeError) as unknown:
-        said = f"the answer lacks {unknown}" if isinstance(unknown, KeyError) else "the answer has an unknown shape"
-        raise Unanswered(what, None, said, _LOOK_FIRST) from unknown
 
 
 def _listed(what: str, answer: Any) -> list[dict[str, Any]]:

@@ -2,13 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from ..domain.issue import Comment, Issue, IssueRef, PullRequest, RepoRef, TimelineEvent
+from ..domain.tracker_error import Unanswered
+
+_Read = TypeVar("_Read")
+
+LOOK_FIRST = "It may have happened all the same: the next run looks before it writes again."
 
 # Whose account was deleted is answered as null.
 _GHOST = "ghost"
+
+
+def understood(what: str, read: Callable[..., _Read], answer: Any, *repo: RepoRef) -> _Read:
+    """An answer read by one of the functions below.
+
+    Raises:
+        Unanswered: it has another shape; ``what`` names the operation.
+    """
+    try:
+        return read(answer, *repo)
+    except (KeyError, TypeError, ValueError, AttributeError) as unknown:
+        said = f"the answer lacks {unknown}" if isinstance(unknown, KeyError) else "the answer has an unknown shape"
+        raise Unanswered(what, None, said, LOOK_FIRST) from unknown
 
 
 def issue(answer: dict[str, Any], repo: RepoRef) -> Issue:
@@ -83,6 +102,11 @@ def sha(answer: dict[str, Any]) -> str:
 def head_sha(answer: dict[str, Any]) -> str:
     """The commit that a ref points to."""
     return str(answer["object"]["sha"])
+
+
+def tree_entries(answer: dict[str, Any]) -> dict[str, tuple[str, str]]:
+    """A directory's entries: name to (mode, SHA)."""
+    return {str(one["path"]): (str(one["mode"]), str(one.get("sha") or "")) for one in answer["tree"]}
 
 
 def git_commit(answer: dict[str, Any]) -> tuple[str, tuple[str, ...]]:

@@ -4,6 +4,8 @@ TrackerError
 ├── NotPermitted   401, 403: the token may not
 ├── NotThere       404, 410: no such thing, or none that the token may see
 ├── RateLimited    429 and 403 with a limit used up: not before ``until``
+├── Refused        the hub itself will not: nothing was sent that changes anything
+│   └── ForeignWork    somebody else's commit is on a branch that the hub would replace
 └── Unanswered     no answer, half an answer, or 5xx: a write may have happened all the same
 """
 
@@ -39,6 +41,26 @@ class RateLimited(TrackerError):
     def __init__(self, operation: str, status: int, said: str, until: datetime) -> None:
         self.until = until
         super().__init__(operation, status, said, f"Nothing is lost: ask again after {until:%Y-%m-%d %H:%M:%S} UTC.")
+
+
+class Refused(TrackerError):
+    """The hub will not do this, whatever GitHub would say; ``why`` is a sentence without its full stop."""
+
+    def __init__(self, operation: str, why: str, next_step: str) -> None:
+        super().__init__(operation, None, "", next_step)
+        self.why = why
+        self.args = (f"{operation}: the hub will not, because {why}. {next_step}",)
+
+
+class ForeignWork(Refused):
+    """On a branch of the hub is work that it did not make; ``there`` counts it (``2 commits``)."""
+
+    def __init__(self, operation: str, branch: str, there: str) -> None:
+        super().__init__(
+            operation,
+            f"somebody else works on the branch {branch} ({there} on it)",
+            "Merge that branch or delete it, and then ask again.",
+        )
 
 
 class Unanswered(TrackerError):

@@ -13,7 +13,7 @@ from da_agent_hub.adapters.github import GitHubTracker
 from da_agent_hub.config import GitHubSettings
 from da_agent_hub.domain.investigation import FileChange
 from da_agent_hub.domain.issue import IssueDraft, IssueRef, RepoRef
-from da_agent_hub.domain.tracker_error import NotPermitted, NotThere, TrackerError
+from da_agent_hub.domain.tracker_error import ForeignWork, NotPermitted, NotThere, TrackerError
 from da_agent_hub.sandbox.github.state import GitHubState
 from da_agent_hub_tests.fakes.tracker import FakeTracker, Host
 from da_agent_hub_tests.sandbox_host import PEOPLE, World, sandbox_world, serve_github
@@ -34,6 +34,7 @@ def world(request: pytest.FixtureRequest) -> World:
             lambda login: FakeTracker(host, login),
             FakeTracker(host, "alice").merge,
             FakeTracker(host, "alice").assign,
+            FakeTracker(host, "alice").force_push,
         )
     state, url = request.getfixturevalue("github")
     name = "shop" + "".join(sign for sign in request.node.name if sign.isalnum())[:60].lower()
@@ -221,8 +222,30 @@ def test_commits_that_somebody_added_to_a_fix_branch_are_never_overwritten(world
         message="Better",
     )
 
-    with pytest.raises(TrackerError, match="Somebody else"):
+    with pytest.raises(TrackerError, match="somebody else"):
         changed_branch(world)
+
+
+def test_a_single_commit_that_somebody_force_pushed_to_a_fix_branch_is_never_overwritten(world: World) -> None:
+    changed_branch(world)
+    pushed = world.force_push("claude/issue-1-fix", "models/orders.sql", "select 3\n")
+
+    with pytest.raises(ForeignWork, match=r"somebody else works on the branch claude/issue-1-fix \(1 commit"):
+        changed_branch(world)
+
+    made = world.hub.open_pull_request(
+        world.repo, title="Fix", body="", head="claude/issue-1-fix", base="main", draft=True, labels=()
+    )
+    assert made.head_sha == pushed
+
+
+def test_an_own_commit_on_an_older_base_is_replaced(world: World) -> None:
+    changed_branch(world)
+    world.force_push("main", "models/other.sql", "select 2\n")
+
+    replaced = changed_branch(world)
+
+    assert changed_branch(world) == replaced
 
 
 def test_a_pull_request_is_found_by_its_branch_and_known_as_merged(world: World) -> None:

@@ -9,7 +9,7 @@ from hashlib import sha1
 
 from da_agent_hub.domain.investigation import FileChange
 from da_agent_hub.domain.issue import Comment, Issue, IssueDraft, IssueRef, PullRequest, RepoRef, TimelineEvent
-from da_agent_hub.domain.tracker_error import NotThere, TrackerError
+from da_agent_hub.domain.tracker_error import ForeignWork, NotThere, Refused, TrackerError
 
 Tree = Mapping[str, str]
 
@@ -40,6 +40,7 @@ class Host:
     labels: dict[str, tuple[str, str]] = field(default_factory=dict)
     commits: dict[str, tuple[Tree, tuple[str, ...]]] = field(default_factory=dict)
     branches: dict[str, str] = field(default_factory=dict)
+    through_api: set[str] = field(default_factory=set)
     pulls: dict[int, PullRequest] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -175,7 +176,7 @@ class FakeTracker:
         self, repo: RepoRef, *, base_sha: str, branch: str, changes: Sequence[FileChange], message: str
     ) -> str:
         if not branch.startswith("claude/") or branch == "main":
-            raise TrackerError(f"commit to {branch}", None, "", "The hub only writes under claude/.")
+            raise Refused(f"commit to {branch}", "this is no branch of the hub", "It only writes under claude/.")
         tree = dict(self.host.commits[base_sha][0])
         for change in changes:
             tree.pop(change.path, None)
@@ -185,11 +186,12 @@ class FakeTracker:
         if head and self.host.commits[head] == (tree, (base_sha,)):
             return head
         if head and not set(self.host.commits[head][1]) <= self._history("main"):
-            raise TrackerError(
-                f"commit to {branch}", None, "2 commits are there", "Somebody else works on this branch."
-            )
+            raise ForeignWork(f"commit to {branch}", branch, "2 commits")
+        if head and head not in self.host.through_api:
+            raise ForeignWork(f"commit to {branch}", branch, "1 commit")
         with _Write(self.host):
             self.host.branches[branch] = self.host.commit(tree, (base_sha,))
+            self.host.through_api.add(self.host.branches[branch])
         return self.host.branches[branch]
 
     def pull_request_for_branch(self, repo: RepoRef, branch: str) -> PullRequest | None:
@@ -226,6 +228,12 @@ class FakeTracker:
         self.host.issues[ref.number] = replace(issue, assignees=(*issue.assignees, login))
         self._event(ref, "assigned", login)
         self._touch(ref)
+
+    def force_push(self, branch: str, path: str, text: str) -> str:
+        """Replace what is on a branch by one commit of one's own on the default branch."""
+        base = self.host.branches["main"]
+        self.host.branches[branch] = self.host.commit({**self.host.commits[base][0], path: text}, (base,))
+        return self.host.branches[branch]
 
     def merge(self, ref: IssueRef) -> None:
         before = self.host.pulls[ref.number]
