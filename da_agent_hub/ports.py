@@ -105,7 +105,8 @@ class IssueTracker(Protocol):
     ) -> str:
         """One commit on ``base_sha`` through the Git Data API, with ``branch`` made or moved to it; returns the SHA.
 
-        Refuses the default branch and any branch outside ``claude/``.
+        Files keep their mode. Raises ``Refused`` for the default branch, any branch outside ``claude/`` and a path that
+        is no plain file, and ``ForeignWork`` where somebody else's commit is on the branch.
         """
 
     def pull_request_for_branch(self, repo: RepoRef, branch: str) -> PullRequest | None:
@@ -128,13 +129,13 @@ class RecordStore(Protocol):
 
     # what dbt said
     def remember_run(self, run: DbtRun) -> None:
-        """Keep a run with all its results; the same run twice changes nothing but a repaired ``unread``."""
+        """Keep a run, condensed; the same run twice changes nothing but a repaired ``unread``."""
 
     def known_run_ids(self, project: str, since: datetime) -> frozenset[str]:
         """Runs that were read, by finish time."""
 
     def runs(self, project: str, since: datetime | None = None, until: datetime | None = None) -> Sequence[DbtRun]:
-        """Kept runs with results, by finish time, oldest first; ``[since, until)``."""
+        """Kept runs, condensed, by finish time, oldest first; ``[since, until)``."""
 
     def save_graph(self, project: str, run_id: str, as_of: datetime, graph: ProjectGraph) -> None:
         """Keep a project's lineage (one a project and day is enough)."""

@@ -21,6 +21,7 @@ from ..domain.markdown import BODY_LIMIT, cut
 from ..domain.marker import key_marker
 from ..domain.patch_guard import Safe, Unreadable, judge_patch
 from ..domain.pull_request_text import commit_message, pull_request_body, pull_request_title
+from ..domain.tracker_error import Refused
 from ..ports import IssueTracker, RecordStore, Workbench
 from .investigate import tell_findings
 from .verify import Baseline, verify_patch
@@ -256,9 +257,15 @@ def _open(
     )  # fmt: skip
     body = f"{cut(text, BODY_LIMIT - len(marker) - 2)}\n\n{marker}"
     message = commit_message(best.candidate, issue)
-    tracker.commit_files(
-        issue.repo, base_sha=best.base_sha, branch=branch, changes=best.candidate.changes, message=message
-    )
+    try:
+        tracker.commit_files(
+            issue.repo, base_sha=best.base_sha, branch=branch, changes=best.candidate.changes, message=message
+        )
+    except Refused as refused:
+        return FixProposal(
+            FixOutcome.NEEDS_PERSON, f"{refused.why}. {refused.next_step}", best.candidate, verification, best.diff, branch,
+            str(there.ref) if there else None, there.url if there else None,
+        )  # fmt: skip
     draft = not verification.passed
     if there is not None and there.state == "open":
         pull = (

@@ -208,3 +208,20 @@ def test_without_a_warehouse_the_pull_request_is_a_draft_and_says_so(scene: Scen
     (pull,) = scene.host.pulls.values()
     assert pull.draft
     assert "Not verified" in pull.body
+
+
+def test_a_commit_that_a_person_force_pushed_stays_and_the_issue_says_so(scene: Scene) -> None:
+    investigation = scene.investigate()
+    fix = scene.fix(investigation)
+    assert fix.branch is not None
+    pushed = FakeTracker(scene.host, "ada").force_push(fix.branch, "models/stg_sacks.sql", "select 1 as sack_id\n")
+    scene.event = replace(scene.event, event_id="comment:2")
+
+    again = scene.fix(investigation)
+
+    assert again.outcome is FixOutcome.NEEDS_PERSON
+    assert again.pull_request == fix.pull_request
+    assert scene.host.branches[fix.branch] == pushed
+    told = scene.thread()[-1]
+    assert "somebody else works on the branch" in told
+    assert "Merge that branch or delete it, and then ask again." in told
