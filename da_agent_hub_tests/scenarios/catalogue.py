@@ -15,6 +15,8 @@ from . import (
     second_code,
     second_rows,
     third_config,
+    third_mixed,
+    third_people,
     third_rows,
 )
 from .expectation import HiddenCheck, Scenario
@@ -29,7 +31,10 @@ HELD_OUT: dict[str, Scenario] = {
     scenario.name: scenario for scenario in (*second_code.SCENARIOS, *second_rows.SCENARIOS, *second_calls.SCENARIOS)
 }
 
-THIRD: dict[str, Scenario] = {scenario.name: scenario for scenario in (*third_config.SCENARIOS, *third_rows.SCENARIOS)}
+THIRD: dict[str, Scenario] = {
+    scenario.name: scenario
+    for scenario in (*third_config.SCENARIOS, *third_rows.SCENARIOS, *third_people.SCENARIOS, *third_mixed.SCENARIOS)
+}
 
 # Whoever improves the hub looks at the first set only; the others measure what it makes of the unseen.
 SETS = {"first": SCENARIOS, "held_out": HELD_OUT, "third": THIRD}
