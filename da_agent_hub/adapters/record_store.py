@@ -5,6 +5,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, TypeVar
 
@@ -102,8 +103,9 @@ class SqlRecordStore:
     def save_graph(self, project: str, run_id: str, as_of: datetime, graph: ProjectGraph) -> None:
         """Keep a project's lineage, the newest of a day, and of the newest also what the Dagster lineage shows."""
         lineage = [_lineage_node(node) for node in graph.nodes.values() if node.resource_type in LINEAGE_TYPES]
+        kept = replace(graph, nodes=dict(graph.nodes))
         day = as_of.strftime("%Y-%m-%d")
-        row = {"project": project, "day": day, "run_id": run_id, "as_of": as_of, "payload": _pack(graph)}
+        row = {"project": project, "day": day, "run_id": run_id, "as_of": as_of, "payload": _pack(kept)}
         shown = {"project": project, "as_of": as_of, "nodes": len(lineage), "payload": _pack(lineage)}
         with self._write() as connection:
             for table, values, key in (
