@@ -160,10 +160,9 @@ def _invocation(path: Path, read: Callable[[bytes], Invocation], unread: list[st
     except FileNotFoundError:
         return None
     except (OSError, UnreadableArtifactError) as error:
-        unread.append(f"{path.name}: {error}")
+        unread.append(str(error))
         return None
-    if found.dropped:
-        unread.append(f"{found.dropped} results of {path.name} name no node or status.")
+    unread += found.unread
     return found
 
 

@@ -205,11 +205,11 @@ def test_freshness_is_read_from_sources_json(cloud: ScriptedServer, tmp_path: Pa
 @pytest.mark.parametrize(
     ("answer", "said"),
     [
-        (Answer(b'{"metadata": {}, "resu'), "could not be decoded"),
+        (Answer(b'{"metadata": {}, "resu'), "run_results.json is cut at byte 22"),
         (Answer(b"<!DOCTYPE html><html>Sign in</html>"), "an HTML or XML page"),
-        (Answer(b"null"), "could not be decoded"),
+        (Answer(b"null"), "is null, where dbt writes an object"),
         (Answer(b'{"data": null}'), "no list of results"),
-        (Answer(b""), "the file is empty"),
+        (Answer(b""), "run_results.json is empty"),
         (Answer(b'{"metadata": {}}', truncated=True), "could not be reached"),
         (Answer.of({}, 403), "answered 403"),
     ],

@@ -125,7 +125,7 @@ def test_a_folder_of_run_folders_is_read_run_by_run_and_a_broken_one_says_so(bui
     assert source.read_run("shop", "first").unread == ()
     broken = source.read_run("shop", "second")
     assert len(broken.unread) == 1
-    assert "run_results.json could not be decoded" in broken.unread[0]
+    assert "run_results.json is cut at byte 42" in broken.unread[0]
 
 
 def test_a_path_without_artifacts_is_one_clear_error(tmp_path: Path) -> None:
