@@ -66,14 +66,14 @@ class SqlRecordStore:
 
     # what dbt said
     def remember_run(self, run: DbtRun) -> None:
-        """Keep a run with all its results; the same run twice changes nothing but a repaired ``unread``."""
+        """Keep a run, condensed; the same run twice changes nothing but a repaired ``unread``."""
         row = {
             "project": run.project,
             "run_id": run.run_id,
             "finished_at": run.finished_at,
             "status": run.status,
             "unread": len(run.unread),
-            "payload": _pack(run),
+            "payload": _pack(run.condensed()),
         }
         added = self._insert(tables.dbt_runs).values(row)
         with self._write() as connection:

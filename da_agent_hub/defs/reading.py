@@ -62,7 +62,7 @@ def _metadata(hub: Hub, project: ProjectSettings, found: Detection) -> metadata.
             escape(run.environment, 60),
             run.status,
             f"{run.finished_at:%Y-%m-%d %H:%M} UTC",
-            str(sum(1 for _ in run.results())),
+            str(sum(step.nodes for step in run.steps)),
         ]
         for run in runs
     ]

@@ -7,7 +7,7 @@ import re
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 
-from .dbt import NodeResult, Outcome
+from .dbt import NodeResult, Outcome, Passed
 from .recovery import Position
 
 # Ids, moments and days that a run writes into its own SQL: invocation_id, a run id of dbt Cloud, run_started_at.
@@ -36,12 +36,16 @@ class BuiltCode:
 
     def ran(self, position: Position, result: NodeResult) -> None:
         """Note what ran; code that is not told, as that of a seed, counts as new each time, and a source has none."""
-        if result.outcome in (Outcome.SKIPPED, Outcome.UNKNOWN) or result.unique_id.startswith("source."):
-            return
-        known = self._digests.get(result.unique_id)
-        if known is None or known != result.code:
-            self._changes.setdefault(result.unique_id, []).append(position)
-        self._digests[result.unique_id] = result.code
+        if result.outcome not in (Outcome.SKIPPED, Outcome.UNKNOWN):
+            self.passed(position, Passed((result.unique_id,), (result.code,)))
+
+    def passed(self, position: Position, passed: Passed) -> None:
+        """Note all that went well in a step."""
+        digests = self._digests
+        for unique_id, code in zip(passed.unique_ids, passed.codes, strict=True):
+            if (code is None or digests.get(unique_id) != code) and not unique_id.startswith("source."):
+                self._changes.setdefault(unique_id, []).append(position)
+                digests[unique_id] = code
 
     def unchanged(self, unique_ids: Iterable[str], after: Position, until: Position) -> bool:
         """Whether none of these nodes ran other code in ``(after, until]``; what did not run there did not change."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import Enum
 from functools import cached_property
@@ -58,11 +58,19 @@ class NodeResult:
 
 
 @dataclass(frozen=True)
+class Passed:
+    """Nodes that simply went well in a step: unique ids, and beside each the digest of the code it ran."""
+
+    unique_ids: tuple[str, ...] = ()
+    codes: tuple[str | None, ...] = ()
+
+
+@dataclass(frozen=True)
 class DbtStep:
     """One command of a dbt run: ``index`` is 1-based, ``status`` is success, error, cancelled or unknown.
 
     ``log`` is kept (its last 20,000 characters) only where the step failed; ``results`` is empty where dbt wrote no
-    artifact of this invocation.
+    artifact of this invocation. A good result stands in ``results`` as it was read, or in ``passed`` once condensed.
     """
 
     index: int
@@ -71,6 +79,26 @@ class DbtStep:
     results: tuple[NodeResult, ...] = ()
     log: str = ""
     invocation_id: str | None = None
+    passed: Passed = Passed()
+
+    @property
+    def nodes(self) -> int:
+        """How many nodes have a result."""
+        return len(self.results) + len(self.passed.unique_ids)
+
+    def condensed(self) -> DbtStep:
+        """The same step with good results in ``passed``: of what went well, only that it did is ever asked."""
+        good = [result for result in self.results if result.outcome is Outcome.GOOD]
+        if not good:
+            return self
+        return replace(
+            self,
+            results=tuple(result for result in self.results if result.outcome is not Outcome.GOOD),
+            passed=Passed(
+                (*self.passed.unique_ids, *(result.unique_id for result in good)),
+                (*self.passed.codes, *(result.code for result in good)),
+            ),
+        )
 
 
 @dataclass(frozen=True)
@@ -94,8 +122,12 @@ class DbtRun:
     steps: tuple[DbtStep, ...] = ()
     unread: tuple[str, ...] = ()
 
+    def condensed(self) -> DbtRun:
+        """The same run with each step condensed."""
+        return replace(self, steps=tuple(step.condensed() for step in self.steps))
+
     def results(self) -> Iterator[tuple[DbtStep, NodeResult]]:
-        """Every node result with its step, in the order dbt ran them."""
+        """Every node result with its step, in the order dbt ran them; of a condensed run those that were not good."""
         for step in self.steps:
             for result in step.results:
                 yield step, result

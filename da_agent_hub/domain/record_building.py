@@ -59,7 +59,7 @@ class _Fold:
     def __init__(
         self, runs: Iterable[DbtRun], graph: ProjectGraph | None, policy: Policy, former: Mapping[str, GraphNode]
     ) -> None:
-        by_id = {run.run_id: run for run in runs if policy.selection.wants_run(run)}
+        by_id = {run.run_id: run.condensed() for run in runs if policy.selection.wants_run(run)}
         self._runs = sorted(by_id.values(), key=lambda run: (run.finished_at, run.run_id))
         self._graph = graph
         self._policy = policy
@@ -74,8 +74,8 @@ class _Fold:
 
     def records(self) -> tuple[ErrorRecord, ...]:
         judged = {run.run_id: self._judged(run) for run in self._runs}
-        watched = {one.failure.unique_id for found in judged.values() for one in found}
-        watched |= {self._successor(unique_id) for unique_id in watched if unique_id}
+        watched = {one.failure.unique_id for found in judged.values() for one in found if one.failure.unique_id}
+        watched |= {after for unique_id in watched if (after := self._successor(unique_id))}
         attributions: dict[str, Attribution] = {}
         for run in self._runs:
             attribution = attributions.setdefault(
@@ -105,25 +105,24 @@ class _Fold:
         names = [node.name for node in nodes] or [_name(judged.failure.unique_id or "")]
         return names, [tag for node in nodes for tag in node.tags]
 
-    def _follow(
-        self, run: DbtRun, judged: Sequence[Judged], watched: set[str | None], attribution: Attribution
-    ) -> None:
+    def _follow(self, run: DbtRun, judged: Sequence[Judged], watched: set[str], attribution: Attribution) -> None:
         sighting = Sighting(run.run_id, run.url, run.finished_at, run.git_sha)
         failed_in = {(one.failure.step, one.failure.unique_id) for one in judged}
         names = {step.index: step.name for step in run.steps}
         for step in run.steps:
             position = (run.finished_at, run.run_id, step.index)
-            if step.results or step.status == "success":
+            if step.nodes or step.status == "success":
                 self._parsed[(run.environment, run.job_id, step.name)].append((position, sighting))
-            if step.results:
+            if step.nodes:
                 self._parsed[(run.environment, run.job_id, _ANY_STEP)].append((position, sighting))
+            self._code[run.environment].passed(position, step.passed)
             for result in step.results:
                 self._code[run.environment].ran(position, result)
-                if result.unique_id not in watched or (step.index, result.unique_id) in failed_in:
-                    continue
-                if result.outcome in (Outcome.GOOD, Outcome.WARNED):
-                    self._goods[(run.environment, result.unique_id)].append((position, sighting))
-                    attribution.good(result.unique_id, position)
+            warned = {result.unique_id for result in step.results if result.outcome is Outcome.WARNED}
+            for unique_id in sorted(watched.intersection((*step.passed.unique_ids, *warned))):
+                if (step.index, unique_id) not in failed_in:
+                    self._goods[(run.environment, unique_id)].append((position, sighting))
+                    attribution.good(unique_id, position)
         if run.status == "success":
             self._parsed[(run.environment, run.job_id, "")].append(((run.finished_at, run.run_id, 0), sighting))
         for one, root in attribution.attribute(run.run_id, judged):

@@ -428,3 +428,17 @@ def test_a_record_once_told_keeps_its_fingerprint_whatever_comes_later(story: _S
         now = {one.fingerprint for one in build_records(runs[:end], SHOP)}
         assert told <= now
         told = now
+
+
+def test_a_condensed_run_makes_the_same_records_and_counts_the_same_nodes() -> None:
+    runs = [
+        run(0, {UNIQUE_STG: "pass", ORDERS: "success"}, sha=OLD),
+        run(1, {UNIQUE_STG: "fail", ORDERS: "skipped", NULL_STG: "warn"}, sha=OLD),
+        run(2, {UNIQUE_STG: "pass", ORDERS: "error"}, sha=NEW),
+        run(3, {UNIQUE_STG: "pass", ORDERS: "success"}, sha=NEW),
+    ]
+    condensed = [one.condensed() for one in runs]
+    assert build_records(condensed, SHOP) == build_records(runs, SHOP) != ()
+    assert [one.steps[0].nodes for one in condensed] == [2, 3, 2, 2]
+    assert all(result.outcome is not Outcome.GOOD for one in condensed for _, result in one.results())
+    assert condensed == [one.condensed() for one in condensed]
