@@ -8,12 +8,24 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from ..domain.investigation import Candidate, FileChange, Investigation
+from ..domain.value_proof import DIFFERENT, NOT_COMPARED, SAME
 from ..ports import Commit, DbtResult
 from .case_file import CaseFile, plural
-from .code_cause import Build, Culprit, bisect, describe, last_good_sha, reverting, search_good, smallest_revert
+from .code_cause import (
+    Build,
+    Culprit,
+    Revert,
+    before_the_culprit,
+    bisect,
+    describe,
+    last_good_sha,
+    reverting,
+    search_good,
+    smallest_revert,
+)
 from .code_change import slips_of, why_not_back
 from .experiment import FAILS, PASSES, Trial, last_lines
-from .predecessor import DIFFERENT, SAME, UNKNOWN, Predecessor, renamed_in
+from .predecessor import Predecessor, renamed_in
 from .slips import Slip, propose_slips, slips_in_file
 
 _UNKNOWN_REF = re.compile(
@@ -48,21 +60,23 @@ def investigate_broken_parse(case: CaseFile, message: str) -> Investigation:
     case.claim(f"The project does not parse{f' ({place})' if place else ''}.", "confirmed", message_id)
     parse = ParseExperiment(case)
     culprit, cited = _culprit(case, parse, message_id)
-    before = Predecessor(case, culprit.before_sha if culprit is not None else None)
+    before = before_the_culprit(case, culprit) if culprit is not None else Predecessor(case, [])
     propose_meant_name(case, message, parse, message_id, before, [culprit.commit] if culprit is not None else [])
-    lost: tuple[str, ...] = ()
+    back: Revert | None = None
     if culprit is None:
         case.bench.checkout(case.head)
         propose_slips(case, _slips_where_dbt_points(case, message), parse, (message_id,), before)
     elif not case.candidates and not propose_slips(case, slips_of(case, culprit.commit), parse, cited, before):
-        back = smallest_revert(case, culprit, parse)
-        lost = back.lost
+        back = smallest_revert(case, culprit, parse, before)
         if back.way is not None and back.trial is not None:
             tried = case.add(
-                f"Tried: take {back.way.part} back", back.trial.command, "the project parses without it", "experiment"
+                f"Tried: take {back.way.part} back",
+                back.trial.command,
+                f"the project parses without it; {back.values.reason if back.values else ''}",
+                "experiment",
             )
             blamed = f"Commit {describe(culprit.commit)} broke the project"
-            case.propose(reverting(culprit.commit, back.way, blamed, (*cited, tried)))
+            case.propose(reverting(culprit.commit, back.way, back.values, blamed, (*cited, tried)))
     commit = culprit.commit if culprit is not None else None
     meant = case.candidates[0].summary if case.candidates else ""
     headline = f"The dbt project does not parse: {first_sentence(message)}"
@@ -74,7 +88,7 @@ def investigate_broken_parse(case: CaseFile, message: str) -> Investigation:
         next_step=f"Review: {meant}." if meant else f"Mend {place or 'what dbt names'}.",
         who=commit.author if commit is not None else case.owner_of(None) or "whoever changed it last",
         culprit_sha=commit.sha if commit is not None else None,
-        needs_person=why_not_back(commit, lost)
+        needs_person=why_not_back(commit, back)
         if commit is not None
         else "no name in the project is close to the one that is missing, and no commit could be singled out",
         confidence=0.95 if commit is not None or case.candidates else 0.6,
@@ -189,7 +203,7 @@ def propose_meant_name(
             return
         trial = build(case.head, changes)
         if trial.verdict == PASSES:
-            compared = before.compare(changes)
+            compared = before.compare(changes, trial)
             # A new column has no old values to be held to: there, the diff or the lack of any other name has to tell.
             told = len(renamed) == 1 or (compared.verdict == SAME and (not compared.added or len(near) == 1))
             rejected = compared.verdict == DIFFERENT or not told
@@ -201,7 +215,7 @@ def propose_meant_name(
                 "experiment",
             )
             if rejected:
-                doubt = compared.reason if compared.verdict in {DIFFERENT, UNKNOWN} else "other names are as near"
+                doubt = compared.reason if compared.verdict in {DIFFERENT, NOT_COMPARED} else "other names are as near"
                 case.claim(f"{meant} in place of {wrong} is not proven: {doubt}.", "ruled out", message_id, tried)
                 continue
             case.claim(f"{wrong} was meant to be {meant}: {compared.reason}.", "likely", message_id, tried)
@@ -213,6 +227,7 @@ def propose_meant_name(
                     changes=changes,
                     risk="low",
                     evidence_ids=(message_id, tried),
+                    values=compared,
                 )
             )
             return

@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 from pathlib import PurePosixPath
 
 from ..domain.dbt import GraphNode
 from ..domain.investigation import Candidate, FileChange
 from ..domain.line_merge import Hunk, Split, hunks_of, lines, without, words
+from ..domain.value_proof import DIFFERENT, SAME, ValueProof
 from ..ports import Commit
 from .case_file import CaseFile, plural
-from .experiment import ABSENT, PASSES, Trial
+from .experiment import ABSENT, PASSES, Scope, Trial
 from .masked_sql import MaskedSql
+from .predecessor import Predecessor, Reference
 
 MOST_TRIALS_OF_HUNKS = 10
 MOST_FILES_BACK = 4
 MOST_STEPS_BACK = 6
+MOST_RIVALS = 3
+MOVED_ALIKE = 0.8
 Build = Callable[[str, Sequence[FileChange]], Trial]
 
 
@@ -33,21 +38,31 @@ class Culprit:
 
 @dataclass(frozen=True)
 class WayBack:
-    """Changes to the newest commit that take a part of another one out: what it is called, and whether it is all of it."""
+    """Changes to the newest commit that take a part of another one out: what it is called, and whether it is all of it.
+
+    ``alone`` tells that it is one single hunk of lines.
+    """
 
     changes: tuple[FileChange, ...]
     part: str
     whole: bool = False
     by_words: bool = False
+    alone: bool = False
 
 
 @dataclass(frozen=True)
 class Revert:
-    """A way back with which the build passes; ``lost`` names what another way would have taken away, if there is none."""
+    """A way back with which the build passes, and what its values prove.
+
+    Where there is none, ``lost`` names what another way would have taken away, and ``doubt`` says which one passes and
+    why a person has to decide on it.
+    """
 
     way: WayBack | None
     trial: Trial | None
     lost: tuple[str, ...] = ()
+    values: ValueProof | None = None
+    doubt: str = ""
 
 
 def last_good_sha(case: CaseFile) -> tuple[str | None, str]:
@@ -119,33 +134,84 @@ def search_good(commits: Sequence[Commit], build: Build) -> tuple[str, Trial] | 
     return None
 
 
-def smallest_revert(case: CaseFile, culprit: Culprit, build: Build) -> Revert:
-    """The smallest part of the culprit without which the newest commit passes and nothing else that it brought is lost."""
+def before_the_culprit(case: CaseFile, culprit: Culprit, scope: Scope | None = None) -> Predecessor:
+    """The newest commit without all that the culprit changed, where that goes together, else the culprit's parent."""
+    sha = culprit.commit.sha
+    everything = _everything_back(_hunks_of_all(files := _files_of(case, culprit.commit)), files)
+    references = [Reference(case.head, f"the newest commit without {sha[:10]}", everything)] if everything else []
+    if any(path.endswith(".csv") for path in culprit.commit.paths):
+        scope = replace(scope or Scope(), seeds=True)
+    return Predecessor(case, [*references, Reference(culprit.before_sha, culprit.before_sha[:10])], scope)
+
+
+def smallest_revert(case: CaseFile, culprit: Culprit, build: Build, before: Predecessor) -> Revert:
+    """The smallest part of the culprit without which the newest commit passes, with the values of old.
+
+    Nothing else that it brought may be lost. Where a part passes with values that neither the code before nor what stays
+    of the commit explains, or several pass with different values, a person decides.
+    """
     lost: dict[str, None] = {}
-    tried = 0
+    passing: list[Revert] = []
+    wrong: list[str] = []
+    tried = rivals = 0
     for way in _ways_back(case, culprit.commit):
+        if passing and (not way.alone or rivals >= MOST_RIVALS):
+            continue
         gone = lost_by(case, way.changes)
         if gone:
             lost.update(dict.fromkeys(gone))
             continue
-        if tried >= MOST_TRIALS_OF_HUNKS and not way.whole:
-            continue
-        tried += 1
+        if (tried >= MOST_TRIALS_OF_HUNKS and not way.whole) or (way.whole and wrong and not _moves(case, culprit)):
+            continue  # all of it would take away what another part shows to be a change of its own
+        tried, rivals = tried + 1, rivals + bool(passing)
         trial = build(case.head, way.changes)
         if trial.verdict != PASSES:
             continue
         if way.by_words and None not in (trial.rows, culprit.before.rows) and trial.rows != culprit.before.rows:
             continue  # a word more or less can make a test pass in many ways; only the old rows show that it was the one
-        return Revert(way, trial)
-    return Revert(None, None, tuple(lost))
+        values = before.compare(way.changes, trial, takes_back=True)
+        if values.verdict == DIFFERENT:
+            wrong.append(f"to take {way.part} back makes it pass, but {values.reason}")
+        elif values.verdict == SAME:
+            return Revert(way, trial, values=values)
+        elif not way.by_words or values.holds:
+            passing.append(Revert(way, trial, values=values))
+    if len(passing) == 1:
+        return passing[0]
+    if passing:
+        parts = " or of ".join(one.way.part for one in passing if one.way is not None)
+        return Revert(
+            None, None, tuple(lost), doubt=f"to take back either of {parts} makes it pass, with other results"
+        )
+    return Revert(None, None, tuple(lost), doubt="; ".join(wrong[:3]))
+
+
+def _moves(case: CaseFile, culprit: Culprit) -> bool:
+    """Whether the commit only moved text within a file: then all its hunks are one change."""
+    hunks = [hunk for hunk in _hunks_of_all(_files_of(case, culprit.commit)) if hunk.path.endswith(".sql")]
+    gone, come = (
+        Counter(re.findall(r"\w+", " ".join("".join(part) for part in parts).lower()))
+        for parts in ([hunk.before for hunk in hunks], [hunk.after for hunk in hunks])
+    )
+    shared, most = (gone & come).total(), max(gone.total(), come.total())
+    return len({hunk.path for hunk in hunks}) == 1 and most > 0 and shared / most >= MOVED_ALIKE
+
+
+def _files_of(case: CaseFile, culprit: Commit) -> dict[str, tuple[str | None, str | None, str | None]]:
+    """Each file of the project that a commit touched: before it, after it, and at the newest commit."""
+    return {
+        path: (
+            case.bench.read_at(f"{culprit.sha}^", path),
+            case.bench.read_at(culprit.sha, path),
+            case.bench.read_at(case.head, path),
+        )
+        for path in culprit.paths
+        if _belongs(case, path)
+    }
 
 
 def _ways_back(case: CaseFile, culprit: Commit) -> Iterator[WayBack]:
-    files: dict[str, tuple[str | None, str | None, str | None]] = {}
-    for path in culprit.paths:
-        if _belongs(case, path):
-            before, after = case.bench.read_at(f"{culprit.sha}^", path), case.bench.read_at(culprit.sha, path)
-            files[path] = (before, after, case.bench.read_at(case.head, path))
+    files = _files_of(case, culprit)
     deleted = [path for path, (before, after, now) in files.items() if before and after is None and now is None]
     for path in deleted[:MOST_FILES_BACK] if len(deleted) > 1 or len(files) > 1 else ():
         yield WayBack((FileChange(path, files[path][0]),), path)
@@ -167,7 +233,8 @@ def _ways_back(case: CaseFile, culprit: Commit) -> Iterator[WayBack]:
             changes = _taken_back(chosen, files, split)
             if changes is not None and (split is lines or _still_reads(case, files, changes)):
                 whole = split is lines and len(chosen) == len(hunks) and _all_changed(files)
-                yield WayBack(changes, _described(chosen, split), whole, split is words)
+                alone = split is lines and len(chosen) == 1
+                yield WayBack(changes, _described(chosen, split), whole, split is words, alone)
     everything = _everything_back(_hunks_of_all(files), files)
     if everything:
         yield WayBack(everything, ", ".join(sorted(files)), whole=True)
@@ -232,8 +299,9 @@ def _described(chosen: Sequence[Hunk], split: Split) -> str:
 
 
 def reverting(
-    commit: Commit, way: WayBack, blamed: str, evidence_ids: tuple[str, ...], *, risk: str = "low"
-) -> Candidate:
+    commit: Commit, way: WayBack, values: ValueProof | None, blamed: str, evidence_ids: tuple[str, ...],
+    *, risk: str = "low",
+) -> Candidate:  # fmt: skip
     """A way back as a candidate; ``blamed`` is what the commit did, as half a sentence."""
     whole = "all of it" if way.whole else "only this part of it, the rest stays"
     return Candidate(
@@ -243,6 +311,7 @@ def reverting(
         changes=way.changes,
         risk="medium" if way.whole else risk,
         evidence_ids=evidence_ids,
+        values=values,
     )
 
 

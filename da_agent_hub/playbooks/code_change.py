@@ -5,22 +5,35 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from difflib import get_close_matches
 
 from sqlglot import exp
 
 from ..domain.dbt import GraphNode
 from ..domain.investigation import Candidate, FileChange, Investigation
+from ..domain.value_proof import DIFFERENT, SAME, ValueProof
 from ..ports import Commit
 from .case_file import CaseFile, plural
-from .code_cause import Build, Culprit, Revert, bisect, describe, relevant_paths, reverting, smallest_revert
+from .code_cause import (
+    Build,
+    Culprit,
+    Revert,
+    before_the_culprit,
+    bisect,
+    describe,
+    relevant_paths,
+    reverting,
+    smallest_revert,
+)
 from .duplicate_keys import joined_keys
 from .experiment import PASSES, Experiment, Trial
+from .likely_names import only_slip, plausible
 from .masked_sql import MaskedSql
-from .predecessor import DIFFERENT, SAME, Predecessor
+from .predecessor import Predecessor
 from .renamed_column import missing_column, reads
 from .slips import Slip, moved_files, propose_slips, slips_in_file
 from .warehouse import columns_of, compiled_sql, duplicate_keys, first_number, quoted
+
+MOST_NAMES = 2
 
 
 def investigate_code(
@@ -81,12 +94,13 @@ def investigate_code(
             commits_id,
             bisect_id,
         )
-    before = Predecessor(case, culprit.before_sha)
-    _propose_join(case, node, commit, experiment, (bisect_id, diff_id))
+    before = before_the_culprit(case, culprit, experiment.scope)
+    _propose_join(case, node, commit, experiment, (bisect_id, diff_id), before)
     _propose_meant_column(case, commit, experiment, reproduced, (bisect_id, diff_id), before)
-    lost: tuple[str, ...] = ()
+    back: Revert | None = None
     if not case.candidates and not propose_slips(case, slips_of(case, commit), build, (bisect_id, diff_id), before):
-        lost = _propose_revert(case, node, culprit, smallest_revert(case, culprit, build), (bisect_id, diff_id))
+        back = smallest_revert(case, culprit, build, before)
+        _propose_revert(case, node, culprit, back, (bisect_id, diff_id))
     root = _root(case, commit, node)
     changed = root is not None and case.path_of(root) in commit.paths
     what = root.name if root is not None and changed else ", ".join(own[:3]) or node.name
@@ -98,7 +112,7 @@ def investigate_code(
         if case.candidates
         else f"Ask {commit.author} to mend {commit.sha[:10]}.",
         who=commit.author,
-        needs_person=why_not_back(commit, lost),
+        needs_person=why_not_back(commit, back),
         root_node=root.unique_id,
         culprit_sha=commit.sha,
         confidence=0.95,
@@ -154,10 +168,15 @@ def slips_of(case: CaseFile, commit: Commit) -> Iterator[Slip]:
             yield from slips_in_file(path, before, now, case.graph.adapter_type)
 
 
-def why_not_back(commit: Commit, lost: Sequence[str]) -> str:
+def why_not_back(commit: Commit, back: Revert | None) -> str:
     """Why nothing of a culprit is taken back, as half a sentence."""
-    if lost:
-        return f"to take {commit.sha[:10]} back would also take {', '.join(lost[:6])} away, which it brought; its author should mend it"
+    if back is not None and back.doubt:
+        return f"{back.doubt}; which values are meant is for {commit.author} to say"
+    if back is not None and back.lost:
+        lost = ", ".join(back.lost[:6])
+        return (
+            f"to take {commit.sha[:10]} back would also take {lost} away, which it brought; its author should mend it"
+        )
     return f"taking lines of {commit.sha[:10]} back does not go together with what was changed since; its author should look"
 
 
@@ -181,29 +200,35 @@ def _model_of(case: CaseFile, node: GraphNode) -> GraphNode | None:
 
 def _propose_revert(
     case: CaseFile, node: GraphNode, culprit: Culprit, back: Revert, evidence_ids: tuple[str, ...]
-) -> tuple[str, ...]:
-    """Propose it; returns what was not proposed for what would be lost by it."""
+) -> None:
+    """Propose it, or say which part passes with values that nothing explains."""
+    if back.doubt:
+        doubt_id = case.add("Parts of it that make the build pass", "dbt build", back.doubt, "experiment")
+        case.claim(
+            f"No part of {culprit.commit.sha[:10]} is proven to be the fault: {back.doubt}.", "ruled out", doubt_id
+        )
     if back.way is None or back.trial is None:
-        return back.lost
+        return
     model = _model_of(case, node)
     name = model.name if model else node.name
     before, after = culprit.before.rows, back.trial.rows
     tried = case.add(
         f"Tried: take {back.way.part} of {culprit.commit.sha[:10]} back",
         back.trial.command,
-        f"{node.name}: {back.trial.verdict}; rows of {name}: {after}, before the commit on the same data: {before}",
+        f"{node.name}: {back.trial.verdict}; rows of {name}: {after}, before the commit on the same data: {before}"
+        + (f"; {back.values.reason}" if back.values is not None else ""),
         "experiment",
     )
     case.propose(
         reverting(
             culprit.commit,
             back.way,
+            back.values,
             f"Commit {describe(culprit.commit)} made {node.name} fail",
             (*evidence_ids, tried),
             risk="low" if before is not None and before == after else "medium",
         )
     )
-    return ()
 
 
 def _propose_meant_column(
@@ -223,47 +248,69 @@ def _propose_meant_column(
     if raw is None or re.search(rf"\b{re.escape(missing)}\b", before, re.I):
         return  # the name was right until the commit: it is not a slip of the pen
     experiment.at(case.head)
-    for parent in filter(None, map(case.graph.get, node.depends_on)):
-        held = [one.name for one in columns_of(case, parent.relation_name)] if parent.relation_name else []
-        near = get_close_matches(missing, held, n=2, cutoff=0.75)
-        for meant in near:
-            text = MaskedSql(raw, case.graph.adapter_type).with_column_read_as(reads(parent), missing, meant)
-            trial = experiment.at(case.head, (FileChange(path, text),)) if text is not None else None
-            if text is None or trial is None or trial.verdict != PASSES:
-                continue
-            compared = predecessor.compare((FileChange(path, text),))
-            proven = compared.verdict == SAME and not compared.added
-            rejected = compared.verdict == DIFFERENT or (not proven and len(near) > 1)
-            tried = case.add(
-                f"Tried: {meant} in place of {missing}",
-                trial.command,
-                f"{node.name}: {trial.verdict}; {'rejected' if rejected else 'kept'}: {compared.reason}",
-                "experiment",
-            )
-            if rejected:
-                case.claim(f"{meant} in place of {missing} is not proven.", "ruled out", *evidence_ids, tried)
-                continue
+    held = {
+        one.name: parent
+        for parent in filter(None, map(case.graph.get, node.depends_on))
+        if parent.relation_name
+        for one in columns_of(case, parent.relation_name)
+    }
+    near = plausible(missing, held)
+    meant_by_name = only_slip(missing, near)
+    passing: list[tuple[str, FileChange, Trial, ValueProof]] = []
+    for meant in near[:MOST_NAMES]:
+        text = MaskedSql(raw, case.graph.adapter_type).with_column_read_as(reads(held[meant]), missing, meant)
+        trial = experiment.at(case.head, (FileChange(path, text),)) if text is not None else None
+        if text is None or trial is None or trial.verdict != PASSES:
+            continue
+        compared = predecessor.compare((FileChange(path, text),), trial)
+        # Values prove a name only where they are made of it: a new column has none of old.
+        proven = compared.verdict == SAME and not compared.added
+        if compared.verdict != DIFFERENT and (proven or meant == meant_by_name):
+            passing.append((meant, FileChange(path, text), trial, compared))
+        if proven:
+            break
+    sure = [one for one in passing if one[3].verdict == SAME and not one[3].added] or passing
+    if len(sure) != 1:
+        if near:
+            names_id = case.add(f"Columns like {missing}", "columns of the parents", ", ".join(near), "columns")
             case.claim(
-                f"{missing} was meant to be {meant}, the nearest column of {parent.name}.",
-                "likely",
+                f"Which of {', '.join(near)} is meant by {missing} is not proven: neither values nor spelling tell.",
+                "ruled out",
                 *evidence_ids,
-                tried,
+                names_id,
             )
-            case.propose(
-                Candidate(
-                    strategy="mend the name",
-                    summary=f"Read {meant} in place of {missing} in {node.name}",
-                    rationale=f"{parent.name} has no column {missing}, but {meant}; the rest of commit {describe(commit)} stays.",
-                    changes=(FileChange(path, text),),
-                    risk="low",
-                    evidence_ids=(*evidence_ids, tried),
-                )
-            )
-            return
+        return
+    meant, change, trial, compared = sure[0]
+    parent = held[meant]
+    tried = case.add(
+        f"Tried: {meant} in place of {missing}",
+        trial.command,
+        f"{node.name}: {trial.verdict}; kept: {compared.reason}",
+        "experiment",
+    )
+    case.claim(
+        f"{missing} was meant to be {meant}, the nearest column of {parent.name}.", "likely", *evidence_ids, tried
+    )
+    case.propose(
+        Candidate(
+            strategy="mend the name",
+            summary=f"Read {meant} in place of {missing} in {node.name}",
+            rationale=f"{parent.name} has no column {missing}, but {meant}; the rest of commit {describe(commit)} stays.",
+            changes=(change,),
+            risk="low",
+            evidence_ids=(*evidence_ids, tried),
+            values=compared,
+        )
+    )
 
 
 def _propose_join(
-    case: CaseFile, node: GraphNode, commit: Commit, experiment: Experiment, evidence_ids: tuple[str, ...]
+    case: CaseFile,
+    node: GraphNode,
+    commit: Commit,
+    experiment: Experiment,
+    evidence_ids: tuple[str, ...],
+    predecessor: Predecessor,
 ) -> None:
     """Where the commit joined a relation that has several rows a key, join its distinct values, if a key has one value."""
     for unique_id in (node.unique_id, *case.graph.ancestors(node.unique_id)):
@@ -294,12 +341,18 @@ def _propose_join(
             if trial.verdict != PASSES:
                 continue
             names = ", ".join(keys)
+            compared = predecessor.compare((change,), trial)
             tried = case.add(
                 f"Tried: join each {names} of {parent.name} once",
                 trial.command,
-                f"{node.name}: {trial.verdict}; {', '.join(wanted) or 'no column'} has one value for each {names}",
+                f"{node.name}: {trial.verdict}; {', '.join(wanted) or 'no column'} has one value for each {names}; {compared.reason}",
                 "experiment",
             )
+            if compared.verdict == DIFFERENT:
+                case.claim(
+                    f"To join each {names} once is not proven: {compared.reason}.", "ruled out", *evidence_ids, tried
+                )
+                return
             case.claim(
                 f"{parent.name} has several rows for one {names}, so the join in {model.name} repeats rows.",
                 "confirmed",
@@ -314,6 +367,7 @@ def _propose_join(
                     changes=(change,),
                     risk="low",
                     evidence_ids=(*evidence_ids, tried),
+                    values=compared,
                 )
             )
             return

@@ -13,6 +13,7 @@ from sqlglot import exp
 
 from ..domain.dbt import GraphNode
 from ..domain.investigation import Candidate, FileChange, Investigation
+from ..domain.value_proof import NOT_COMPARED, ValueProof
 from .case_file import CaseFile, plural, table
 from .experiment import PASSES, Experiment, Trial
 from .masked_sql import MaskedSql
@@ -306,5 +307,8 @@ def _propose(
             changes=tuple(changes),
             risk="low",
             evidence_ids=(*evidence_ids, tried),
+            values=ValueProof(
+                NOT_COMPARED, "no code gives these values while rows are there twice; the rows of a key are the same"
+            ),
         )
     )

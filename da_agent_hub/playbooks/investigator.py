@@ -171,7 +171,9 @@ def _by_building(case: CaseFile, node: GraphNode) -> Investigation:
     good_sha, _ = last_good_sha(case)
     older = good_sha if good_sha != case.head else None
     since = case.bench.commits(older, case.head) if older is not None else ()
-    propose_meant_name(case, reproduced.message, experiment.at, reproduced_id, Predecessor(case, older), since)
+    propose_meant_name(
+        case, reproduced.message, experiment.at, reproduced_id, Predecessor.at(case, older, experiment.scope), since
+    )
     by_code = _code_or_data(case, node, experiment, reproduced)
     if by_code is not None:
         return by_code

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from difflib import get_close_matches
 
 from ..domain.dbt import GraphNode
 from ..domain.investigation import Candidate, FileChange, Investigation
+from ..domain.value_proof import NOT_COMPARED, ValueProof
 from .case_file import CaseFile
 from .experiment import PASSES, Experiment
+from .likely_names import only_slip, plausible
 from .warehouse import Column, columns_of
 
 NEARLY = 0.8
@@ -53,6 +54,7 @@ def investigate_mistyped(
             changes=(change,),
             risk="low",
             evidence_ids=(*evidence_ids, uses_id, tried),
+            values=ValueProof(NOT_COMPARED, f"no earlier commit is known to run; {why}"),
         )
     )
     return case.conclude(
@@ -69,12 +71,10 @@ def _meant(
     case: CaseFile, reader: GraphNode, parent: GraphNode, missing: str, present: Sequence[Column]
 ) -> tuple[str, str] | None:
     """The name that was meant and what tells so; a name that anything else knows was right once, so it is no slip."""
-    by_name = {one.name.lower(): one.name for one in present}
-    swapped = [one for one in by_name if sorted(one) == sorted(missing.lower())]
-    near = swapped or get_close_matches(missing.lower(), list(by_name), n=1, cutoff=NEARLY)
-    if len(near) != 1 or _names(reader.raw_sql, near[0]):
+    near = plausible(missing, [one.name for one in present], cutoff=NEARLY)
+    name = only_slip(missing, near)
+    if name is None or _names(reader.raw_sql, name):
         return None
-    name = by_name[near[0]]
     below = [one for one in map(case.graph.get, case.graph.descendants(reader.unique_id)) if one is not None]
     others = [one for one in case.graph.nodes.values() if one.unique_id != reader.unique_id]
     if any(_names(one.raw_sql, missing) or missing.lower() in map(str.lower, one.columns) for one in others):

@@ -10,8 +10,10 @@ from difflib import SequenceMatcher
 
 from ..domain.dbt import GraphNode
 from ..domain.investigation import Candidate, FileChange, Investigation
+from ..domain.value_proof import NOT_COMPARED, ValueProof
 from .case_file import CaseFile, plural
 from .experiment import PASSES, Experiment, Trial
+from .likely_names import changes_the_measure, plausible
 from .masked_sql import Call, MaskedSql
 from .mistyped_column import investigate_mistyped
 from .warehouse import Column, columns_of, is_load_metadata, quoted
@@ -82,9 +84,11 @@ def investigate_missing_column(
         return slip
     owner = case.owner_of(parent)
     ranked = _successors(case, reader, parent, missing, present)
-    chosen = _clear_winner(ranked)
+    chosen = _clear_winner(missing, ranked)
     if chosen is None:
-        named = ", ".join(f"{one.column.name} ({one.score:.0%})" for one in ranked[:4]) or "none"
+        alike = plausible(missing, [one.name for one in present])
+        scores = {one.column.name: f" ({one.score:.0%})" for one in ranked[:4]}
+        named = ", ".join(f"{one}{scores.get(one, '')}" for one in dict.fromkeys([*scores, *alike])) or "none"
         case.claim(f"No column of {parent.name} is clearly its successor (nearest: {named}).", "possible", columns_id)
         return case.conclude(
             f"The column {missing} is gone from {parent.name}, and no column there is clearly its new name.",
@@ -210,10 +214,12 @@ def _overlap(case: CaseFile, held: tuple[str, str] | None, parent: GraphNode, ne
     return float(found.rows[0][1]) / float(found.rows[0][0])
 
 
-def _clear_winner(ranked: Sequence[Successor]) -> Successor | None:
+def _clear_winner(missing: str, ranked: Sequence[Successor]) -> Successor | None:
     if not ranked:
         return None
     best = ranked[0]
+    if changes_the_measure(missing, best.column.name) and (best.value_overlap or 0.0) < SURE_BY_VALUES:
+        return None  # amount and amount_cents are alike by name, and a hundredfold apart
     second = ranked[1].score if len(ranked) > 1 else 0.0
     if best.value_overlap is not None:
         # A transformed value never overlaps, so a strong name may stand alone; a weak name needs the values.
@@ -284,7 +290,7 @@ def _another(
         return None
     case.bench.reset_warehouse()
     present = [one for one in columns_of(case, parent.relation_name or "") if one.name not in renamed.values()]
-    return _clear_winner(_successors(case, reader, parent, missing, present))
+    return _clear_winner(missing, _successors(case, reader, parent, missing, present))
 
 
 def _propose_reading(
@@ -306,6 +312,9 @@ def _propose_reading(
             changes=(change,),
             risk="low",
             evidence_ids=(*evidence_ids, tried),
+            values=ValueProof(
+                NOT_COMPARED, "the source gives these values under another name now, so no earlier code runs on them"
+            ),
         )
     )
 

@@ -13,11 +13,12 @@ import yaml
 
 from ..domain.investigation import Candidate, FileChange
 from ..domain.line_merge import hunks_of
+from ..domain.value_proof import DIFFERENT
 from .case_file import CaseFile, plural
 from .code_cause import Build
 from .experiment import PASSES
 from .masked_sql import MaskedSql
-from .predecessor import DIFFERENT, Predecessor
+from .predecessor import Predecessor
 
 MOST_TRIALS = 6
 MOST_PLACES = 400
@@ -44,7 +45,7 @@ def propose_slips(
         trial = build(case.head, slip.changes)
         if trial.verdict != PASSES:
             continue
-        compared = before.compare(slip.changes)
+        compared = before.compare(slip.changes, trial)
         if compared.verdict == DIFFERENT:
             tried_id = case.add(
                 f"Tried: {slip.summary}", trial.command, f"it passes; rejected: {compared.reason}", "experiment"
@@ -61,6 +62,7 @@ def propose_slips(
                 changes=slip.changes,
                 risk="low",
                 evidence_ids=(*evidence_ids, tried_id),
+                values=compared,
             )
         )
         return True
