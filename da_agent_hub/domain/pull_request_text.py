@@ -12,6 +12,7 @@ from .issue import IssueRef
 from .issue_text import run_link
 from .markdown import BODY_LIMIT, code, cut, escape, fenced, plain
 from .redaction import redact
+from .value_proof import DIFFERENT, EXPLAINED, NOT_COMPARED, SAME, RelationCheck, ValueProof
 
 TITLE_LIMIT = 120
 
@@ -53,6 +54,7 @@ def pull_request_body(
         "\n".join([f"## Cause\n\n{said(investigation.headline)}\n", *claims]),
         f"## Change\n\n{said(candidate.summary)}. {said(candidate.rationale)}",
         _verification(verification, secrets),
+        _values(candidate.values, secrets),
         _impact(record, graph),
         "\n".join(
             [
@@ -82,6 +84,28 @@ def _verification(verification: Verification, secrets: Sequence[str]) -> str:
         rows = [_count(one, secrets) for one in verification.row_counts]
         text += "\n\n| Relation | Rows before | Rows after |\n|---|---:|---:|\n" + "\n".join(rows)
     return text
+
+
+_VERDICTS = {
+    SAME: "The values are those of the code before the failure",
+    EXPLAINED: "The values differ from those of the code before the failure only where they are meant to",
+    DIFFERENT: "**The values differ from those of the code before the failure**",
+    NOT_COMPARED: "**Values not compared** with those of the code before the failure",
+}
+
+
+def _values(proof: ValueProof | None, secrets: Sequence[str]) -> str:
+    proof = proof or ValueProof(NOT_COMPARED, "whoever found this change did not compare them")
+    text = f"{_VERDICTS[proof.verdict]}: {escape(redact(proof.reason, secrets), 600)}."
+    if proof.relations:
+        rows = [_compared(one, secrets) for one in proof.relations]
+        text += "\n\n| Relation | Rows of old | Rows now | Values |\n|---|---:|---:|---|\n" + "\n".join(rows)
+    return text
+
+
+def _compared(one: RelationCheck, secrets: Sequence[str]) -> str:
+    relation, detail = code(redact(one.relation, secrets)), escape(redact(one.detail, secrets), 400)
+    return f"| {relation} | {one.rows_before:,} | {one.rows_after:,} | {detail} |"
 
 
 def _row(step: VerificationStep, secrets: Sequence[str]) -> str:

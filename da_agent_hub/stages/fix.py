@@ -22,6 +22,7 @@ from ..domain.marker import key_marker
 from ..domain.patch_guard import Safe, Unreadable, judge_patch
 from ..domain.pull_request_text import commit_message, pull_request_body, pull_request_title
 from ..domain.tracker_error import Refused
+from ..domain.value_proof import DIFFERENT
 from ..ports import IssueTracker, RecordStore, Workbench
 from .investigate import tell_findings
 from .verify import Baseline, verify_patch
@@ -152,6 +153,8 @@ def _try(
     candidate: Candidate, meant_for: str | None, base_sha: str, record: ErrorRecord, bench: Workbench,
     baseline: Baseline, known_bad: frozenset[str],
 ) -> _Tried:  # fmt: skip
+    if candidate.values is not None and candidate.values.verdict == DIFFERENT:
+        return _Tried(candidate, base_sha, refusal=f"{candidate.summary}: {candidate.values.reason}")
     bench.checkout(base_sha)
     changes = _on_base(candidate.changes, meant_for, base_sha, bench)
     if changes is None:
