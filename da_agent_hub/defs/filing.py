@@ -96,6 +96,7 @@ def _file(hub: Hub, project: ProjectSettings, moment: Moment) -> Sequence[Carrie
         records=records,
         as_of=moment.as_of,
         now=hub.now(),
+        known=filing.known,
         graph=graph,
         trigger=trigger,
         secrets=hub.secrets,

@@ -20,7 +20,7 @@ from ..domain.filing_plan import (
 from ..domain.issue import Comment, Issue, IssueRef, RepoRef
 from ..domain.issue_text import LABELS
 from ..domain.markdown import BODY_LIMIT, cut
-from ..domain.marker import has_key, key_marker
+from ..domain.marker import RecordMarker, has_key, key_marker
 from ..domain.tracker_error import NotThere, RateLimited, TrackerError
 from ..ports import IssueTracker, RecordStore
 
@@ -55,6 +55,16 @@ def find_known(
             if issue.ref == ref:
                 issues[key] = issue
     return known_issues(issues.values(), tracker.login(), linked)
+
+
+def known_after(known: Mapping[str, KnownIssue], carried: Iterable[Carried]) -> dict[str, KnownIssue]:
+    """The issues as they are once these decisions were carried out, without asking GitHub for the list again."""
+    after = dict(known)
+    for one in carried:
+        marker = RecordMarker.read(one.issue.body) if one.issue else None
+        if one.issue is not None and marker is not None:
+            after[marker.fingerprint] = KnownIssue(one.issue, marker)
+    return after
 
 
 def carry_out(

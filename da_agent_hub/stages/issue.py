@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -13,6 +13,7 @@ from ..domain.error_record import ErrorRecord, RecordState
 from ..domain.filing_plan import (
     NOTHING_NEW,
     Decision,
+    KnownIssue,
     LeaveAlone,
     OpenIssue,
     ReopenIssue,
@@ -22,18 +23,20 @@ from ..domain.filing_plan import (
 from ..domain.issue import Issue, IssueRef, RepoRef
 from ..domain.issue_text import IssueText
 from ..ports import IssueTracker, RecordStore
-from .filing import Carried, carry_out, find_known
+from .filing import Carried, carry_out, find_known, known_after
 
 
 @dataclass(frozen=True)
 class Filing:
     """What was decided for each record, and what became of it; in mode ``observe`` nothing was written.
 
-    ``problems`` are sentences for the operator; the next filing meets what they name again.
+    ``problems`` are sentences for the operator; the next filing meets what they name again. ``known`` are the issues
+    by fingerprint as they are after it: hand them to ``resolve_issues``.
     """
 
     observed: bool
     carried: tuple[Carried, ...]
+    known: Mapping[str, KnownIssue]
 
     @property
     def decisions(self) -> tuple[Decision, ...]:
@@ -85,7 +88,7 @@ def file_issues(
     known = find_known(repo, tracker, store, records)
     decisions = plan_filing(records, known, as_of, issue_text(project, graph, trigger, secrets))
     if project.mode == "observe":
-        return Filing(True, tuple(Carried(decision) for decision in decisions))
+        return Filing(True, tuple(Carried(decision) for decision in decisions), known)
 
     def remember(decision: Decision, issue: Issue | None) -> None:
         ref = issue.ref if issue else decision.ref if isinstance(decision, LeaveAlone) else None
@@ -98,7 +101,8 @@ def file_issues(
         if not settled and record.state is not RecordState.RECOVERED:
             store.add_events([filed_event(record, ref, tracker.login(), now)])
 
-    return Filing(False, carry_out(decisions, repo, tracker, remember))
+    carried = carry_out(decisions, repo, tracker, remember)
+    return Filing(False, carried, known_after(known, carried))
 
 
 def filed_event(record: ErrorRecord, ref: IssueRef, login: str, now: datetime) -> InboxEvent:

@@ -24,19 +24,22 @@ def resolve_issues(
     records: Sequence[ErrorRecord],
     as_of: datetime,
     now: datetime,
+    known: Mapping[str, KnownIssue] | None = None,
     graph: ProjectGraph | None = None,
     trigger: str = "@claude",
     secrets: Sequence[str] = (),
 ) -> tuple[Carried, ...]:
     """Close the issues of records that are over, one decision a record; in mode ``observe`` nothing is written.
 
-    Give it the ``graph`` and ``trigger`` that the issues were filed with, since it renders the same body.
+    Give it the ``graph`` and ``trigger`` that the issues were filed with, since it renders the same body, and what is
+    ``known`` after that filing, so that GitHub is not asked for its issues twice.
 
     Raises:
         TrackerError: if the repository's issues could not be listed, or its labels not be made.
     """
     repo = RepoRef.parse(project.repo)
-    known = find_known(repo, tracker, store, records)
+    if known is None:
+        known = find_known(repo, tracker, store, records)
     merged = _merged_fixes(records, known, tracker, store)
     decisions = plan_resolution(records, known, as_of, issue_text(project, graph, trigger, secrets), merged)
     if project.mode == "observe":

@@ -50,7 +50,8 @@ def file(
 ) -> tuple[Filing, Sequence[Carried]]:
     hub = FakeTracker(host, "hub")
     filing = file_issues(project(mode), hub, store, records=records, graph=None, as_of=as_of, now=host.now)
-    return filing, resolve_issues(project(mode), hub, store, records=records, as_of=as_of, now=host.now)
+    resolved = resolve_issues(project(mode), hub, store, records=records, as_of=as_of, now=host.now, known=filing.known)
+    return filing, resolved
 
 
 def only_issue(host: Host) -> Issue:
