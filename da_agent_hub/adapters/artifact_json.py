@@ -27,7 +27,8 @@ _GZIP = b"\x1f\x8b"
 # A file of a few kilobytes can unpack to any size.
 _LARGEST_UNPACKED = 2_000_000_000
 _LONGEST_INTEGER = 400
-_CUT_WORD = re.compile(r"-?(?:|t|tr|tru|f|fa|fal|fals|n|nu|nul|N|Na|I\w*)\s*")
+_LONGEST_ESCAPE = len("\\u0000")
+_HALF_A_WORD = re.compile(r"-?(?:|t|tr|tru|f|fa|fal|fals|n|nu|nul|N|Na|I\w*|\.|\.?\d*[eE][+-]?)")
 _SCHEMA = re.compile(r"/dbt/([a-z-]+)/(v\d+)")
 _FILES = {
     "run-results": "run_results.json",
@@ -108,16 +109,20 @@ def _plain(payload: bytes, name: str) -> tuple[Any, str | None]:
     if text[begins] == "<":
         raise UnreadableArtifactError(f"{name} is an HTML or XML page, not JSON")
     try:
-        found, ends = _TOLERANT.raw_decode(text, begins)
+        found, end = _TOLERANT.raw_decode(text, begins)
     except json.JSONDecodeError as error:
-        cut = error.msg.startswith(("Unterminated", "Invalid \\")) and '"' not in text[error.pos + 1 :]
-        if text[begins] in "{[" and (cut or _CUT_WORD.fullmatch(text, error.pos)):
+        ends_in_a_string = error.msg.startswith("Unterminated")
+        ends_in_an_escape = error.msg.startswith("Invalid \\") and len(text) - error.pos <= _LONGEST_ESCAPE
+        ends = ends_in_a_string or ends_in_an_escape or _HALF_A_WORD.fullmatch(text, error.pos)
+        if text[begins] in "{[" and ends:
             raise UnreadableArtifactError(f"{name} is cut at byte {len(payload.rstrip(bytes(1)))}") from error
         at = len(text[: error.pos].encode("utf-8", "replace"))
-        raise UnreadableArtifactError(f"{name} is not JSON: {error.msg} at byte {at}") from error
+        raise UnreadableArtifactError(
+            f"{name} is not JSON: at byte {at}, {error.msg[:1].lower()}{error.msg[1:]}"
+        ) from error
     except RecursionError as error:
         raise UnreadableArtifactError(f"{name} is nested too deeply to be read") from error
-    rest = len(text[ends:].strip().encode("utf-8", "replace"))
+    rest = len(text[end:].strip().encode("utf-8", "replace"))
     return found, f"{name} goes on after its end: {rest} bytes were not read" if rest else None
 
 
