@@ -20,6 +20,7 @@ class DbtCloudSource(_Settings):
     account_id: int
     token: SecretStr
     project_id: int | None = None
+    environment_ids: list[int] = []
     job_ids: list[int] = []
 
 
@@ -118,10 +119,11 @@ class BudgetSettings(_Settings):
 
 
 class StateSettings(_Settings):
-    """Where the hub remembers: SQLite by default, Postgres by URL."""
+    """Where the hub remembers: SQLite by default, Postgres by URL; downloaded artifacts are kept for some days."""
 
     url: SecretStr = SecretStr("sqlite:///.hub/hub.db")
     artifacts_dir: Path = Path(".hub/artifacts")
+    artifact_retention_days: int = Field(default=90, ge=1)
     checkouts_dir: Path = Path(".hub/checkouts")
 
 

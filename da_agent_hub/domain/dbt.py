@@ -106,6 +106,7 @@ class DbtRun:
     """One finished dbt run of a monitored project; times are aware UTC.
 
     ``status`` is success, error or cancelled. ``unread`` says, one sentence each, what of the run could not be read.
+    ``status_message`` is what the scheduler said of the run as a whole, such as why it never began.
     """
 
     project: str
@@ -121,6 +122,7 @@ class DbtRun:
     git_branch: str | None = None
     steps: tuple[DbtStep, ...] = ()
     unread: tuple[str, ...] = ()
+    status_message: str = ""
 
     def condensed(self) -> DbtRun:
         """The same run with each step condensed."""

@@ -39,11 +39,14 @@ def failures_of(run: DbtRun, graph: ProjectGraph | None, *, warnings: bool = Fal
         if step.status == "error" and not any(failure.severity == "error" for failure in bad):
             bad += _of_log(run, step, graph)
         found += _with_skipped(step, bad, graph)
-    if not found and run.status == "error":
+    if not found and run.status == "error" and run.status_message:
+        found.append(_failure(run, 0, FailureKind.OTHER, None, run.status_message))
+    elif not found and run.status == "error":
         said = " ".join(run.unread) or "The run ended with an error, and neither a step nor an artifact says why."
         found.append(_failure(run, 0, FailureKind.UNREADABLE, None, said))
     if not found and run.status == "cancelled":
-        found.append(_failure(run, 0, FailureKind.CANCELLED, None, "The run was cancelled before it had finished."))
+        said = f"The run was cancelled before it had finished. {run.status_message}".rstrip()
+        found.append(_failure(run, 0, FailureKind.CANCELLED, None, said))
     return tuple(found)
 
 
