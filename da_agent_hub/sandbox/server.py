@@ -6,16 +6,18 @@ python -m da_agent_hub.sandbox.server --home DIR --port N
 from __future__ import annotations
 
 import argparse
+import json
 import os
+import secrets
 import signal
 import socket
 import subprocess
 import sys
 import time
-import urllib.error
 import urllib.request
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
+from http.client import HTTPException
 from pathlib import Path
 from types import TracebackType
 
@@ -35,15 +37,21 @@ HOST = "127.0.0.1"
 _HEALTHY_WITHIN = 60.0
 
 
-def create_app(home: Path) -> Starlette:
-    """Everything that ``home`` holds, as one application."""
+def create_app(home: Path, identity: str = "") -> Starlette:
+    """Everything that ``home`` holds, as one application; ``identity`` tells this server from any other."""
     state = GitHubState(home / "github")
     world = load_world(home) if (home / "world.json").exists() else None
     cloud = DbtCloud(world) if world else None
 
     async def health(_request: Request) -> JSONResponse:
         return JSONResponse(
-            {"status": "ok", "pid": os.getpid(), "home": str(home.resolve()), "dbt_cloud": cloud is not None}
+            {
+                "status": "ok",
+                "identity": identity,
+                "pid": os.getpid(),
+                "home": str(home.resolve()),
+                "dbt_cloud": cloud is not None,
+            }
         )
 
     @asynccontextmanager
@@ -88,7 +96,8 @@ class SandboxServer:
         self.home.mkdir(parents=True, exist_ok=True)
         package = Path(__file__).resolve().parents[2]
         inherited = os.environ.get("PYTHONPATH")
-        options = ("--home", str(self.home), "--port", str(self.port))
+        identity = secrets.token_hex(16)
+        options = ("--home", str(self.home), "--port", str(self.port), "--identity", identity)
         with log.open("ab") as output:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "da_agent_hub.sandbox.server", *options, "--with-parent"],
@@ -99,7 +108,7 @@ class SandboxServer:
                 env={**os.environ, "PYTHONPATH": f"{package}{os.pathsep}{inherited}" if inherited else str(package)},
             )
         deadline = time.monotonic() + _HEALTHY_WITHIN
-        while not _healthy(self.url):
+        while not _healthy(self.url, identity):
             if self._process.poll() is not None or time.monotonic() > deadline:
                 self.stop()
                 last = log.read_text(errors="replace").strip().splitlines()[-1:] or ["it said nothing"]
@@ -134,12 +143,14 @@ def _signal_group(pid: int, number: signal.Signals) -> None:
         os.killpg(pid, number)
 
 
-def _healthy(url: str) -> bool:
+def _healthy(url: str, identity: str) -> bool:
+    """Whether the very server that was started answers: another one may have taken the port first."""
     try:
         with urllib.request.urlopen(f"{url}/healthz", timeout=2) as answer:  # noqa: S310  our own loopback server
-            return bool(answer.status == 200)
-    except (OSError, urllib.error.URLError):
+            told = json.loads(answer.read(10_000))
+    except (OSError, ValueError, HTTPException):
         return False
+    return isinstance(told, dict) and told.get("identity") == identity
 
 
 def _check_port(port: int) -> None:
@@ -158,6 +169,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m da_agent_hub.sandbox.server", description=__doc__)
     parser.add_argument("--home", type=Path, required=True, help="the sandbox's folder")
     parser.add_argument("--port", type=int, required=True)
+    parser.add_argument("--identity", default="", help="a word that /healthz answers with")
     parser.add_argument(
         "--with-parent", action="store_true", help="end, with all that was started, when standard input does"
     )
@@ -166,7 +178,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         end_group_with_input()
     try:
         _check_port(options.port)
-        app = create_app(options.home)
+        app = create_app(options.home, options.identity)
     except (SandboxError, StateError) as error:
         print(error, file=sys.stderr)  # noqa: T201
         return 2

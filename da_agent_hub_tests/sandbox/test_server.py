@@ -7,7 +7,9 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
@@ -59,6 +61,41 @@ def test_a_port_in_use_is_one_clear_sentence(tmp_path: Path) -> None:
         with pytest.raises(SandboxError, match=f"port {port} .* give another") as caught:
             SandboxServer(tmp_path, port).start()
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.slow
+def test_another_healthy_server_that_took_the_port_meanwhile_is_not_taken_for_this_one(tmp_path: Path) -> None:
+    class Healthy(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            body = b'{"status": "ok", "identity": ""}'
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    other = HTTPServer(("127.0.0.1", 0), Healthy, bind_and_activate=False)
+    other.server_bind()  # bound and not yet listening: the port still looks free
+    server = SandboxServer(tmp_path, other.server_port)
+
+    def take_the_port() -> None:
+        while server.pid is None:
+            time.sleep(0.001)
+        other.server_activate()
+        other.serve_forever(0.05)
+
+    taking = threading.Thread(target=take_the_port, daemon=True)
+    taking.start()
+    try:
+        with pytest.raises(SandboxError, match=f"did not start on port {other.server_port}.* give another"):
+            server.start()
+    finally:
+        server.stop()
+        other.shutdown()
+        taking.join()
+        other.server_close()
 
 
 @pytest.mark.slow
