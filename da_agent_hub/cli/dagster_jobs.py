@@ -15,8 +15,9 @@ import dagster as dg
 from ..config import HubSettings
 from ..defs.build import build
 from ..defs.hub import Hub
-from ..defs.names import DAILY_JOB, FILED_ISSUES, ISSUE_JOB
+from ..defs.names import DAILY_JOB, FILED_ISSUES, ISSUE_JOB, RUN_RESULTS
 from ..defs.partitions import ISSUES, range_tags
+from ..defs.reading import WHOLE
 from ..domain.issue import RepoRef
 from ..domain.window import Window
 
@@ -30,6 +31,7 @@ class JobRun:
     """How one run of a job ended: ``what`` is the range of days or the issue, ``errors`` a sentence a failed step.
 
     ``observed`` tells, for projects in mode observe, what would have been filed: project, day and a Markdown table.
+    ``days`` are the days whose dbt runs were listed: project, day, and whether nothing of it is left unread.
     """
 
     job: str
@@ -37,6 +39,7 @@ class JobRun:
     run_id: str
     errors: tuple[str, ...] = ()
     observed: tuple[tuple[str, str, str], ...] = ()
+    days: tuple[tuple[str, str, bool], ...] = ()
 
 
 @contextmanager
@@ -73,10 +76,11 @@ class Jobs:
         self._tell = tell
         self._run_config = {"loggers": {"console": {"config": {"log_level": log_level}}}}
 
-    def read_days(self, first: str, last: str) -> JobRun:
-        """The daily job over a range of reporting days, both included."""
-        self._tell(f"reading the days {first} to {last}")
-        return self._run(DAILY_JOB, f"{first} to {last}", tags=range_tags(first, last))
+    def read_days(self, first: str, last: str, assets: Sequence[tuple[str, str]] | None = None) -> JobRun:
+        """The daily job over a range of reporting days, both included; ``assets`` are (project, asset), or all."""
+        self._tell(f"reading the days {first} to {last}" + (f" of {assets[0][0]}" if assets else ""))
+        selection = [dg.AssetKey(list(one)) for one in assets] if assets else None
+        return self._run(DAILY_JOB, f"{first} to {last}", tags=range_tags(first, last), assets=selection)
 
     def read_activity(self) -> Sequence[str]:
         """Take in what people did on GitHub since the last look; returns a sentence for each repository that failed."""
@@ -108,13 +112,20 @@ class Jobs:
         return runs
 
     def _run(
-        self, job: str, what: str, *, tags: Mapping[str, str] | None = None, partition_key: str | None = None
+        self,
+        job: str,
+        what: str,
+        *,
+        tags: Mapping[str, str] | None = None,
+        partition_key: str | None = None,
+        assets: Sequence[dg.AssetKey] | None = None,
     ) -> JobRun:
         result = self._definitions.resolve_job_def(job).execute_in_process(
             instance=self._instance,
             run_config=self._run_config,
             tags=dict(tags or {}),
             partition_key=partition_key,
+            asset_selection=assets,
             raise_on_error=False,
         )
         errors = tuple(
@@ -124,7 +135,8 @@ class Jobs:
         )
         if not result.success and not errors:
             errors = (f"{job} did not succeed",)
-        return JobRun(job, what, result.run_id, errors, tuple(_observed(result.all_events)))
+        events = result.all_events
+        return JobRun(job, what, result.run_id, errors, tuple(_observed(events)), tuple(_days_read(events)))
 
 
 def closed_days(now: datetime) -> tuple[str, str]:
@@ -152,6 +164,13 @@ def _observed(events: Iterable[dg.DagsterEvent]) -> Iterator[tuple[str, str, str
         }
         if told.get("mode") == "observe" and told.get("summary", _NOTHING) != _NOTHING:
             yield event.asset_key.path[0], str(event.partition), told.get("issues", "")
+
+
+def _days_read(events: Iterable[dg.DagsterEvent]) -> Iterator[tuple[str, str, bool]]:
+    for event in events:
+        if event.is_step_materialization and event.asset_key is not None and event.asset_key.path[-1] == RUN_RESULTS:
+            whole = event.step_materialization_data.materialization.metadata.get(WHOLE)
+            yield event.asset_key.path[0], str(event.partition), whole is not None and bool(whole.value)
 
 
 def _innermost(error: object) -> str:

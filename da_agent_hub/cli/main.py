@@ -8,6 +8,7 @@ import click
 
 # Each is a module beside this one with a command of the same name: what is not asked for is not imported.
 _COMMANDS = {
+    "backfill": ("backfill", "Read the history of past days; files no issue."),
     "demo": ("demo", "Watch the whole flow on a sandbox: no account and no key needed."),
     "doctor": ("doctor", "Check the configuration and each connection."),
     "monitor": ("monitor", "Do the daily job once, for cron or CI."),

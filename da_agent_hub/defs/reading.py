@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from ..stages.detect import Detection
 
 AGAIN_AFTER_SECONDS = 3.0
+# Metadata of a day: nothing of it is left unread.
+WHOLE = "read_whole"
 
 
 def read_days(
@@ -71,6 +73,7 @@ def _metadata(hub: Hub, project: ProjectSettings, found: Detection) -> metadata.
         "dbt_runs": dg.MetadataValue.int(found.runs),
         "failed_runs": dg.MetadataValue.int(found.failed_runs),
         "newly_read": dg.MetadataValue.int(len(found.read)),
+        WHOLE: dg.MetadataValue.bool(not found.unread and not any(run.unread for run in runs)),
         "unread": metadata.sentences([hub.redact(sentence) for sentence in found.unread]),
         "runs": metadata.table(("run", "job", "environment", "status", "finished", "node results"), rows, "no runs"),
     }
