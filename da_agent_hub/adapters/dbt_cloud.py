@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any, TypeVar
@@ -22,48 +21,83 @@ from .dbt_artifacts import (
     read_sources,
 )
 from .dbt_cloud_api import DbtCloudApi, DbtCloudError, DbtCloudNotFoundError
+from .dbt_cloud_listing import ListedRun, RunListing, finish_time, listed_run, part, run_status
+from .dbt_step_command import always_leaves_results, artifacts_of, can_have_written, dbt_commands
 
-_STATUS = {10: "success", 20: "error", 30: "cancelled"}
-_FINISHED = "[10,20,30]"
+_STEP_STATUS = {10: "success", 20: "error", 30: "cancelled"}
+_LOGS = ("logs", "truncated_debug_logs", "debug_logs")
 _LOG_TAIL = 20_000
-# The clocks of the machine that ran dbt and of the API's database differ a little.
+# Two clocks in one dbt Cloud differ by seconds as a rule, but the machine that ran dbt may be minutes off.
 _CLOCK_SLACK = timedelta(seconds=30)
-_COMMAND = re.compile(r"\bdbt\s+(?:-{1,2}\S+\s+)*([a-z][a-z-]*)(?:\s+([a-z-]+))?")
-_WITHOUT_RESULTS = frozenset({"deps", "debug", "clean", "init", "list", "ls", "docs", "parse"})
+_CLOCK_SKEW = timedelta(minutes=15)
+
+_READERS: Mapping[str, Callable[[bytes], Invocation]] = {
+    "run_results.json": read_run_results,
+    "sources.json": read_sources,
+}
 
 _Artifact = TypeVar("_Artifact")
 
 
-class DbtCloudRuns:
-    """A ``DbtRunSource`` over one dbt Cloud account."""
+@dataclass(frozen=True)
+class _Step:
+    """A step as dbt Cloud tells it; ``index`` is its 1-based place where dbt Cloud gives none."""
 
-    def __init__(self, source: DbtCloudSource, artifacts_dir: Path, *, api: DbtCloudApi | None = None) -> None:
+    index: int
+    name: str
+    commands: tuple[str, ...]
+    raw: Mapping[str, Any]
+
+    def __str__(self) -> str:
+        return f"Step {self.index} ({self.name})"
+
+
+@dataclass
+class _Reading:
+    """What was met so far in a run: invocations, sentences, and whether an earlier step's results are unknown."""
+
+    run: Mapping[str, Any]
+    invocations: set[str] = field(default_factory=set)
+    unread: list[str] = field(default_factory=list)
+    has_unread_results: bool = False
+
+
+class DbtCloudRuns:
+    """A ``DbtRunSource`` over one dbt Cloud account; sources of one account share a ``listing``."""
+
+    def __init__(
+        self,
+        source: DbtCloudSource,
+        artifacts_dir: Path,
+        *,
+        api: DbtCloudApi | None = None,
+        listing: RunListing | None = None,
+    ) -> None:
         self._source = source
-        self._api = api or DbtCloudApi(source.host, source.account_id, source.token.get_secret_value())
+        self._listing = listing or listing_of(source, [source], api=api)
+        self._api = self._listing.api
         self._cache = ArtifactCache(artifacts_dir)
 
     def finished_runs(self, project: str, since: datetime, until: datetime) -> Sequence[DbtRunSummary]:
-        """Runs that finished in ``[since, until)``, oldest first; CI runs are left out.
+        """Runs that finished in ``[since, until)``, oldest first; those for pull requests and merges are left out.
 
         Raises:
             DbtCloudError: the listing failed.
         """
-        parameters = {
-            "finished_at__range": json.dumps([since.isoformat(), until.isoformat()], separators=(",", ":")),
-            "status__in": _FINISHED,
-            "order_by": "finished_at",
-            "include_related": "trigger,job",
-        }
-        if self._source.project_id is not None:
-            parameters["project_id"] = str(self._source.project_id)
-        found: dict[str, DbtRunSummary] = {}
-        per_job = [{**parameters, "job_definition_id": str(job_id)} for job_id in self._source.job_ids]
-        for asked in per_job or [parameters]:
-            for run in self._api.pages("runs/", asked, f"Listing finished dbt runs of {project}"):
-                summary = self._summary(project, run)
-                if summary is not None and since <= summary.finished_at < until:
-                    found[summary.run_id] = summary
-        return sorted(found.values(), key=lambda one: (one.finished_at, one.run_id))
+        listed = self._listing.finished(since, until, f"Listing finished dbt runs of {project}")
+        return [
+            DbtRunSummary(
+                project=project,
+                run_id=run.run_id,
+                job_id=run.job_id,
+                job_name=run.job_name,
+                status=run.status,
+                finished_at=run.finished_at,
+                url=self._url(run),
+            )
+            for run in listed
+            if self._is_wanted(run)
+        ]
 
     def read_run(self, project: str, run_id: str) -> DbtRun:
         """All steps of a run; what cannot be read is said in ``DbtRun.unread``.
@@ -71,33 +105,37 @@ class DbtCloudRuns:
         Raises:
             DbtCloudError: the run itself could not be read.
         """
-        run = self._run(run_id, f"Reading dbt run {run_id} of {project}")
-        unread: list[str] = []
-        seen: set[str] = set()
-        raw_steps = [one for one in run.get("run_steps") or [] if isinstance(one, dict)]
-        raw_steps.sort(key=lambda one: one.get("index") or 0)
-        steps = [self._step(run, raw, seen, unread) for raw in raw_steps]
-        status = _STATUS.get(run.get("status") or 0, "error")
-        if not steps and status == "error":
-            unread.append(f"dbt Cloud listed no steps; it said: {run.get('status_message') or 'nothing'}")
-        finished = aware(run.get("finished_at")) or aware(run.get("updated_at"))
-        if finished is None:
-            raise DbtCloudError(f"Reading dbt run {run_id} of {project}: dbt Cloud gave no time at which it finished.")
-        trigger = _part(run, "trigger")
+        operation = f"Reading dbt run {run_id} of {project}"
+        run = {"id": run_id, **self._run(run_id, operation)}
+        reading = _Reading(run)
+        steps = [self._step(step, reading) for step in _steps(run)]
+        listed = listed_run(run)
+        if listed is None:
+            raise DbtCloudError(f"{operation}: it has not finished. It is read when it has.")
+        status = run_status(run)
+        if status is not None and not status[1]:
+            reading.unread.append(
+                f"dbt Cloud gave the run a status that is not known ({run.get('status')}): taken as {listed.status}."
+            )
+        message = str(run.get("status_message") or "").strip()
+        if not steps and listed.status == "error" and not message:
+            reading.unread.append("dbt Cloud listed no steps, and said nothing of why the run failed.")
+        trigger = part(run, "trigger")
         return DbtRun(
             project=project,
-            environment=_part(run, "environment").get("name") or str(run.get("environment_id") or ""),
-            job_id=_job_id(run),
-            job_name=_part(run, "job").get("name") or f"job {_job_id(run)}",
-            run_id=str(run["id"]),
-            url=self._url(run),
-            status=status,
-            finished_at=finished,
+            environment=part(run, "environment").get("name") or str(run.get("environment_id") or ""),
+            job_id=listed.job_id,
+            job_name=listed.job_name,
+            run_id=listed.run_id,
+            url=self._url(listed),
+            status=listed.status,
+            finished_at=listed.finished_at,
             started_at=aware(run.get("started_at")),
             git_sha=run.get("git_sha") or trigger.get("git_sha") or None,
             git_branch=run.get("git_branch") or trigger.get("git_branch") or None,
             steps=tuple(steps),
-            unread=tuple(unread),
+            unread=tuple(reading.unread),
+            status_message=message[:_LOG_TAIL],
         )
 
     def read_graph(self, project: str, run_id: str) -> ProjectGraph | None:
@@ -107,10 +145,9 @@ class DbtCloudRuns:
             DbtCloudError: dbt Cloud could not be asked.
         """
         run = self._run(run_id, f"Reading dbt run {run_id} of {project}")
-        indexes = [one["index"] for one in run.get("run_steps") or [] if _dbt_command(one.get("name") or "")]
-        for index in sorted(indexes, reverse=True):
+        for step in reversed([step for step in _steps(run) if step.commands]):
             try:
-                graph = self._artifact(run_id, index, "manifest.json", lambda body: read_manifest(body, project))
+                graph = self._artifact(run_id, step, "manifest.json", lambda body: read_manifest(body, project))
             except UnreadableArtifactError:
                 continue
             if graph is not None:
@@ -121,68 +158,66 @@ class DbtCloudRuns:
         asked = {"include_related": "run_steps,trigger,job,environment"}
         return self._api.one(f"runs/{run_id}/", asked, operation)
 
-    def _summary(self, project: str, run: Any) -> DbtRunSummary | None:
-        if not isinstance(run, dict) or _part(run, "trigger").get("cause_category") == "ci":
-            return None
-        finished, status = aware(run.get("finished_at")), _STATUS.get(run.get("status") or 0)
-        if finished is None or status is None:
-            return None
-        return DbtRunSummary(
-            project=project,
-            run_id=str(run["id"]),
-            job_id=_job_id(run),
-            job_name=_part(run, "job").get("name") or f"job {_job_id(run)}",
-            status=status,
-            finished_at=finished,
-            url=self._url(run),
+    def _is_wanted(self, run: ListedRun) -> bool:
+        source = self._source
+        return (
+            not run.for_a_change
+            and source.project_id in (None, run.project_id)
+            and (not source.job_ids or run.job_id in {str(one) for one in source.job_ids})
+            and (not source.environment_ids or run.environment_id in source.environment_ids)
         )
 
-    def _url(self, run: Mapping[str, Any]) -> str:
-        href = run.get("href")
-        if isinstance(href, str) and href.startswith(("http://", "https://")):
-            return href
-        return f"{self._api.host}/deploy/{self._api.account_id}/projects/{run.get('project_id')}/runs/{run['id']}/"
+    def _url(self, run: ListedRun) -> str:
+        if run.href.startswith(("http://", "https://")):
+            return run.href
+        return f"{self._api.host}/deploy/{self._api.account_id}/projects/{run.project_id}/runs/{run.run_id}/"
 
-    def _step(self, run: Mapping[str, Any], raw: Mapping[str, Any], seen: set[str], unread: list[str]) -> DbtStep:
-        index, name = int(raw.get("index") or 0), str(raw.get("name") or "")
-        status = _STATUS.get(raw.get("status") or 0, "unknown")
-        invocations = []
-        for artifact, read in _artifacts_of(name):
-            try:
-                found = self._artifact(str(run["id"]), index, artifact, read)
-            except (UnreadableArtifactError, DbtCloudError) as error:
-                unread.append(f"Step {index} ({name}): {error}")
-                continue
-            if found is None or found.command == "generate":
-                continue
-            if found.invocation_id in seen or not _within(found, raw, run):
-                # dbt leaves the file of an earlier command in place where this one failed before it ran a node.
-                continue
-            if found.dropped:
-                unread.append(f"Step {index} ({name}): {found.dropped} results of {artifact} name no node or status.")
-            invocations.append(found)
-        seen.update(one.invocation_id for one in invocations if one.invocation_id)
-        log = str(raw.get("logs") or raw.get("truncated_debug_logs") or raw.get("debug_logs") or "")
+    def _step(self, step: _Step, reading: _Reading) -> DbtStep:
+        status = _STEP_STATUS.get(_number(step.raw.get("status")) or 0, "unknown")
+        wanted = artifacts_of(step.commands, with_freshness=reading.run.get("has_sources_generated") is True)
+        read = [self._invocation(step, artifact, reading) for artifact in wanted]
+        invocations = [one for one in read if one is not None]
+        reading.invocations |= {one.invocation_id for one in invocations if one.invocation_id}
+        log = next((text for name in _LOGS if isinstance(text := step.raw.get(name), str) and text.strip()), "")
         if status == "error" and not log and not invocations:
             # The log arrives a little after the run has ended: said here, the run is read once more.
-            unread.append(f"Step {index} ({name}) failed and has left neither an artifact nor a log yet.")
+            reading.unread.append(f"{step} failed and has left neither an artifact nor a log yet.")
+        is_silent = status == "success" and not invocations and not reading.has_unread_results
+        if is_silent and always_leaves_results(step.commands):
+            reading.unread.append(f"{step} went well and has left no results of its own.")
         return DbtStep(
-            index=index,
-            name=name,
+            index=step.index,
+            name=step.name,
             status=status,
             results=tuple(result for one in invocations for result in one.results),
             log=log[-_LOG_TAIL:] if status == "error" else "",
             invocation_id=next((one.invocation_id for one in invocations), None),
         )
 
-    def _artifact(self, run_id: str, step: int, name: str, read: Callable[[bytes], _Artifact]) -> _Artifact | None:
+    def _invocation(self, step: _Step, artifact: str, reading: _Reading) -> Invocation | None:
+        """The results that a step itself left in an artifact; None where there are none that can be read."""
+        try:
+            found = self._artifact(str(reading.run["id"]), step, artifact, _READERS[artifact])
+        except (UnreadableArtifactError, DbtCloudError) as error:
+            reading.unread.append(f"{step}: {error}")
+            reading.has_unread_results = True
+            return None
+        # dbt leaves the file of an earlier command in place where this one failed before it ran a node.
+        if found is None or found.invocation_id in reading.invocations or not _is_of(found, step, reading):
+            return None
+        if artifact == "run_results.json" and not can_have_written(step.commands, found.command):
+            return None
+        reading.unread += [f"{step}: {sentence}" for sentence in found.unread]
+        return found
+
+    def _artifact(self, run_id: str, step: _Step, name: str, read: Callable[[bytes], _Artifact]) -> _Artifact | None:
         """An artifact of one step, from the disk where it was read before; None where the step has none.
 
         Raises:
             UnreadableArtifactError: what came is not that artifact.
             DbtCloudError: dbt Cloud could not be asked.
         """
-        key = (self._api.host.split("://")[1], str(self._api.account_id), run_id, f"step-{step}-{name}")
+        key = (self._api.host.split("://")[1], str(self._api.account_id), run_id, f"step-{step.index}-{name}")
         kept = self._cache.get(*key)
         if kept is not None:
             try:
@@ -191,42 +226,64 @@ class DbtCloudRuns:
                 self._cache.drop(*key)
         try:
             # Without `step` dbt Cloud answers with the last step's file.
-            body = self._api.get(f"runs/{run_id}/artifacts/{name}", {"step": str(step)}, f"Reading {name}")
+            self._api.download(
+                f"runs/{run_id}/artifacts/{name}",
+                {"step": str(step.index)},
+                f"Reading {name}",
+                lambda pieces: self._cache.keep(pieces, *key),
+            )
         except DbtCloudNotFoundError:
             return None
-        found = read(body)
-        self._cache.put(body, *key)
-        return found
+        try:
+            return read(self._cache.get(*key) or b"")
+        except UnreadableArtifactError:
+            self._cache.drop(*key)
+            raise
 
 
-def _artifacts_of(step_name: str) -> list[tuple[str, Callable[[bytes], Invocation]]]:
-    command = _dbt_command(step_name)
-    if command is None or command[0] in _WITHOUT_RESULTS:
-        return []
-    if command[0] == "source":
-        return [("sources.json", read_sources)]
-    return [("run_results.json", read_run_results)]
+def listing_of(
+    source: DbtCloudSource, all_sources: Sequence[DbtCloudSource], *, api: DbtCloudApi | None = None
+) -> RunListing:
+    """The listing of a source's account for all sources that read it."""
+    ids = {one.project_id for one in all_sources if same_account(one, source)}
+    api = api or DbtCloudApi(source.host, source.account_id, source.token.get_secret_value())
+    return RunListing(api, frozenset() if None in ids else frozenset(one for one in ids if one is not None))
 
 
-def _dbt_command(step_name: str) -> tuple[str, str | None] | None:
-    """``Invoke dbt with `dbt source freshness``` is (source, freshness); a step that runs no dbt is None."""
-    quoted = re.search(r"`([^`]*)`", step_name)
-    found = _COMMAND.search(quoted[1] if quoted else step_name.split("Invoke dbt with")[-1])
-    return (found[1], found[2]) if found else None
+def same_account(one: DbtCloudSource, other: DbtCloudSource) -> bool:
+    """Whether two sources see the same runs: one account, with one token."""
+    return (one.host.rstrip("/"), one.account_id, one.token) == (other.host.rstrip("/"), other.account_id, other.token)
 
 
-def _within(found: Invocation, step: Mapping[str, Any], run: Mapping[str, Any]) -> bool:
-    if found.generated_at is None:
+def _steps(run: Mapping[str, Any]) -> Sequence[_Step]:
+    """The steps of a run in their order; a step without an index is taken for the next one."""
+    raw_steps = run.get("run_steps")
+    found: list[_Step] = []
+    for raw in raw_steps if isinstance(raw_steps, list) else []:
+        if isinstance(raw, dict):
+            index = _number(raw.get("index")) or max((step.index for step in found), default=0) + 1
+            name = str(raw.get("name") or "")
+            found.append(_Step(index, name, dbt_commands(name), raw))
+    return sorted(found, key=lambda step: step.index)
+
+
+def _is_of(found: Invocation, step: _Step, reading: _Reading) -> bool:
+    """Whether an artifact was written while its step ran, by clocks that may differ."""
+    written, run = found.generated_at, reading.run
+    if written is None or _is_within(written, step.raw, run, _CLOCK_SLACK):
         return True
-    start = aware(step.get("started_at")) or aware(run.get("started_at"))
-    end = aware(step.get("finished_at")) or aware(run.get("finished_at")) or datetime.max.replace(tzinfo=timezone.utc)
-    return (start is None or found.generated_at >= start - _CLOCK_SLACK) and (found.generated_at - _CLOCK_SLACK <= end)
+    # Where the clocks differ by minutes, only the invocation tells this step's artifact from an earlier step's.
+    return not reading.has_unread_results and _is_within(written, run, run, _CLOCK_SKEW)
 
 
-def _part(run: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    part = run.get(name)
-    return part if isinstance(part, dict) else {}
+def _is_within(written: datetime, part_of_run: Mapping[str, Any], run: Mapping[str, Any], slack: timedelta) -> bool:
+    start = aware(part_of_run.get("started_at")) or aware(run.get("started_at"))
+    end = aware(part_of_run.get("finished_at")) or finish_time(run) or datetime.max.replace(tzinfo=timezone.utc)
+    return (start is None or written >= start - slack) and written - slack <= end
 
 
-def _job_id(run: Mapping[str, Any]) -> str:
-    return str(run.get("job_definition_id") or run.get("job_id") or "")
+def _number(found: Any) -> int | None:
+    try:
+        return int(found)
+    except (TypeError, ValueError):
+        return None

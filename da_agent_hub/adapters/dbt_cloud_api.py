@@ -5,20 +5,30 @@ https://docs.getdbt.com/dbt-cloud/api-v2
 
 from __future__ import annotations
 
+import ipaddress
 import json
-from collections.abc import Iterator, Mapping
+import time
+import zlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
-from typing import Any
+from http.cookiejar import DefaultCookiePolicy
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 import requests
+import urllib3
 from requests.adapters import HTTPAdapter
-from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential
+from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt, wait_exponential
 
-_RETRIED = frozenset({408, 429, 500, 502, 503, 504})
 _PAGE = 100
-_LONGEST_WAIT = 60.0
+_PIECE = 65_536
+# A run's answer brings the logs of its steps; what is larger than this is no answer.
+_LARGEST_ANSWER = 256_000_000
+_LARGEST_ARTIFACT = 2_000_000_000
+
+_T = TypeVar("_T")
 
 
 class DbtCloudError(Exception):
@@ -33,12 +43,32 @@ class DbtCloudNotFoundError(DbtCloudError):
     """There is no such thing (404)."""
 
 
+class DbtCloudParametersError(DbtCloudError):
+    """A parameter was not understood (400, 422)."""
+
+
 class DbtCloudUnavailableError(DbtCloudError):
-    """dbt Cloud could not be reached or asked to wait, also after every retry; trying later is right."""
+    """Not reached, asked to wait, or answered with something broken, also after every retry; trying later is right.
+
+    ``retry_after`` is how many seconds dbt Cloud asked to wait, where it did.
+    """
 
     def __init__(self, message: str, retry_after: float | None = None) -> None:
         super().__init__(message)
         self.retry_after = retry_after
+
+
+@dataclass(frozen=True)
+class Page:
+    """A part of a listing, which holds ``size`` entries.
+
+    ``total`` counts the whole listing, ``etag`` names this answer; both may be unknown.
+    """
+
+    entries: Sequence[Mapping[str, Any]]
+    size: int
+    total: int | None
+    etag: str | None
 
 
 class _TokenAuth(requests.auth.AuthBase):
@@ -48,12 +78,17 @@ class _TokenAuth(requests.auth.AuthBase):
         self._token = token
 
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        request.headers["Authorization"] = f"Token {self._token}"
+        request.headers["Authorization"] = f"Bearer {self._token}"
         return request
 
 
 class DbtCloudApi:
-    """One account. ``timeout`` is (connect, read) seconds; ``backoff`` the first wait between tries in seconds."""
+    """One account, safe to use from several threads.
+
+    ``timeout`` is (connect, silence between two pieces) in seconds, ``whole_answer`` bounds an answer from its first
+    byte to its last, ``backoff`` is the first wait between tries, and ``patience`` the longest time in which a new try
+    begins.
+    """
 
     def __init__(
         self,
@@ -61,75 +96,183 @@ class DbtCloudApi:
         account_id: int,
         token: str,
         *,
-        timeout: tuple[float, float] = (5.0, 60.0),
+        timeout: tuple[float, float] = (5.0, 20.0),
+        whole_answer: float = 300.0,
         attempts: int = 4,
         backoff: float = 0.5,
+        patience: float = 40.0,
+        connections: int = 8,
     ) -> None:
         self.host = normalised_host(host)
         self.account_id = account_id
         self._timeout = timeout
+        self._whole_answer = whole_answer
+        self._attempts = attempts
+        self._patience = patience
+        self._backoff = wait_exponential(multiplier=backoff, max=patience)
+        # Threads may share it: nothing of it changes from here on (it keeps no cookies), and its pool is locked.
         self._session = requests.Session()
         self._session.auth = _TokenAuth(token)
-        self._session.headers.update({"Accept": "application/json", "User-Agent": "da-agent-hub"})
-        self._session.mount(self.host, HTTPAdapter(pool_maxsize=8))
-        self._attempts = attempts
-        self._backoff = wait_exponential(multiplier=backoff, max=_LONGEST_WAIT)
+        self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+        self._session.headers.update(
+            {"Accept": "application/json", "Accept-Encoding": "gzip", "User-Agent": "da-agent-hub"}
+        )
+        self._session.mount(self.host, HTTPAdapter(pool_maxsize=connections, pool_block=True))
 
-    def pages(self, path: str, parameters: Mapping[str, str], operation: str) -> Iterator[Any]:
-        """Every entry of a listing, page by page; ``path`` is relative to the account."""
-        offset = 0
-        while True:
-            asked = {**parameters, "limit": str(_PAGE), "offset": str(offset)}
-            envelope = self._envelope(self.get(path, asked, operation), operation)
-            entries = envelope.get("data") or []
-            yield from entries
-            offset += len(entries)
-            total = _total(envelope)
-            # A server may give shorter pages than asked for: only its total, or an empty page, ends the listing.
-            if not entries or (offset >= total if total is not None else len(entries) < _PAGE):
-                return
+    def page(
+        self,
+        path: str,
+        parameters: Mapping[str, str | Sequence[str]],
+        operation: str,
+        *,
+        offset: int = 0,
+        etag: str | None = None,
+    ) -> Page | None:
+        """One page of a listing; None where ``etag`` says that it is as it was. ``path`` is relative to the account.
+
+        Raises:
+            DbtCloudError: it was not given, also after retries of what may pass by itself.
+        """
+
+        def read(response: requests.Response) -> Page | None:
+            if response.status_code == 304:
+                return None
+            envelope = self._envelope(response, operation)
+            entries, total = envelope.get("data"), _total(envelope)
+            if not isinstance(entries, list) and not (entries is None and total == 0):
+                raise DbtCloudUnavailableError(
+                    f"{operation}: dbt Cloud answered 200 without a list of entries. Try again later."
+                )
+            known = [one for one in entries or [] if isinstance(one, dict)]
+            return Page(known, len(entries or []), total, response.headers.get("ETag"))
+
+        asked = {**parameters, "limit": str(_PAGE), "offset": str(offset)}
+        return self._get(path, asked, operation, read, {"If-None-Match": etag} if etag else {})
 
     def one(self, path: str, parameters: Mapping[str, str], operation: str) -> dict[str, Any]:
-        """The ``data`` of one thing."""
-        data = self._envelope(self.get(path, parameters, operation), operation).get("data")
-        if not isinstance(data, dict):
-            raise DbtCloudError(f"{operation}: dbt Cloud answered 200 without any data. Try again later.")
-        return data
+        """The ``data`` of one thing.
 
-    def get(self, path: str, parameters: Mapping[str, str], operation: str) -> bytes:
-        """A body, with retries for what may pass by itself (408, 429, 5xx, broken connections)."""
+        Raises:
+            DbtCloudError: as for pages.
+        """
+
+        def read(response: requests.Response) -> dict[str, Any]:
+            data = self._envelope(response, operation).get("data")
+            if not isinstance(data, dict):
+                raise DbtCloudUnavailableError(
+                    f"{operation}: dbt Cloud answered 200 without any data. Try again later."
+                )
+            return data
+
+        return self._get(path, parameters, operation, read)
+
+    def download(
+        self, path: str, parameters: Mapping[str, str], operation: str, keep: Callable[[Iterator[bytes]], _T]
+    ) -> _T:
+        """Give a body to ``keep`` piece by piece; it is called again where the body broke off and is asked for again.
+
+        Raises:
+            DbtCloudError: as for pages.
+        """
+
+        def read(response: requests.Response) -> _T:
+            return keep(self._pieces(response, operation, _LARGEST_ARTIFACT))
+
+        return self._get(path, parameters, operation, read, {"Accept": "*/*"})
+
+    def _get(
+        self,
+        path: str,
+        parameters: Mapping[str, str | Sequence[str]],
+        operation: str,
+        read: Callable[[requests.Response], _T],
+        headers: Mapping[str, str] | None = None,
+    ) -> _T:
+        begun = time.monotonic()
+
+        def may_pass(error: BaseException) -> bool:
+            if not isinstance(error, DbtCloudUnavailableError):
+                return False
+            # Asking sooner than dbt Cloud wants prolongs the limit; a long wait belongs to whoever calls.
+            return time.monotonic() - begun + (error.retry_after or 0.0) < self._patience
+
         retrying = Retrying(
-            retry=retry_if_exception_type(DbtCloudUnavailableError),
-            stop=stop_after_attempt(self._attempts),
-            wait=self._wait,
-            reraise=True,
+            retry=retry_if_exception(may_pass), stop=stop_after_attempt(self._attempts), wait=self._wait, reraise=True
         )
-        return retrying(self._get_once, path, parameters, operation)
+        found: _T = retrying(self._get_once, path, parameters, operation, read, headers)
+        return found
 
-    def _get_once(self, path: str, parameters: Mapping[str, str], operation: str) -> bytes:
+    def _get_once(
+        self,
+        path: str,
+        parameters: Mapping[str, str | Sequence[str]],
+        operation: str,
+        read: Callable[[requests.Response], _T],
+        headers: Mapping[str, str] | None,
+    ) -> _T:
         url = f"{self.host}/api/v2/accounts/{self.account_id}/{path}"
         try:
-            response = self._session.get(url, params=parameters, timeout=self._timeout)
+            with self._session.get(
+                url, params=parameters, headers=headers, timeout=self._timeout, stream=True
+            ) as response:
+                if response.status_code in (200, 304):
+                    return read(response)
+                raise self._refusal(response, operation)
         except requests.exceptions.SSLError as error:
             raise DbtCloudError(
                 f"{operation}: the certificate of {self.host} was not accepted. Check the host and the CA bundle."
             ) from error
-        except requests.RequestException as error:
+        except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
             raise DbtCloudUnavailableError(
-                f"{operation}: {self.host} could not be reached ({type(error).__name__}). "
+                f"{operation}: {self.host} could not be reached, or broke off ({type(error).__name__}). "
                 "Check the host in hub.yaml and the network, then try again."
             ) from error
-        if response.status_code == 200:
-            return response.content
-        raise self._refusal(response, operation)
+
+    def _pieces(self, response: requests.Response, operation: str, largest: int) -> Iterator[bytes]:
+        """A body, decoded; one that ends too early raises, which ``requests`` leaves unnoticed for gzip."""
+        packed = response.headers.get("Content-Encoding", "").strip().lower() == "gzip"
+        inflate = zlib.decompressobj(wbits=31)
+        deadline, size = time.monotonic() + self._whole_answer, 0
+        for piece in response.raw.stream(_PIECE, decode_content=False):
+            try:
+                found = inflate.decompress(piece) if packed else piece
+            except zlib.error as error:
+                raise DbtCloudUnavailableError(
+                    f"{operation}: dbt Cloud's answer is damaged (gzip). Try again later."
+                ) from error
+            size += len(found)
+            if size > largest:
+                raise DbtCloudError(f"{operation}: dbt Cloud's answer is longer than {largest:,} bytes: not read.")
+            if time.monotonic() > deadline:
+                raise DbtCloudUnavailableError(
+                    f"{operation}: dbt Cloud's answer had not ended after {self._whole_answer:.0f} seconds. "
+                    "Try again later."
+                )
+            yield found
+        if packed and not inflate.eof:
+            raise DbtCloudUnavailableError(f"{operation}: dbt Cloud's answer was cut after {size} bytes.")
+
+    def _envelope(self, response: requests.Response, operation: str) -> dict[str, Any]:
+        body = b"".join(self._pieces(response, operation, _LARGEST_ANSWER))
+        try:
+            envelope = json.loads(body)
+        except ValueError as error:
+            raise DbtCloudUnavailableError(
+                f"{operation}: {self.host} answered 200 with something that is not JSON. "
+                "Check that `host` is the access URL of the account, not a login page or a proxy."
+            ) from error
+        if not isinstance(envelope, dict):
+            raise DbtCloudUnavailableError(
+                f"{operation}: dbt Cloud answered 200 without its envelope. Check `host`, or try again later."
+            )
+        return envelope
 
     def _refusal(self, response: requests.Response, operation: str) -> DbtCloudError:
         status = response.status_code
-        if status in _RETRIED:
-            wait = _retry_after(response.headers.get("Retry-After"))
-            return DbtCloudUnavailableError(
-                f"{operation}: dbt Cloud answered {status}, also after {self._attempts} tries. Try again later.", wait
-            )
+        if status in (408, 425, 429) or status >= 500:
+            wait = _retry_after(response.headers)
+            asked = f" and asked to wait {wait:.0f} seconds" if wait else ""
+            return DbtCloudUnavailableError(f"{operation}: dbt Cloud answered {status}{asked}. Try again later.", wait)
         if status == 401:
             return DbtCloudRefusedError(
                 f"{operation}: dbt Cloud answered 401. The token is not valid at {self.host}: check `token` and `host`."
@@ -141,33 +284,45 @@ class DbtCloudApi:
             )
         if status == 404:
             return DbtCloudNotFoundError(
-                f"{operation}: dbt Cloud answered 404. Check `host` and `account_id` ({self.account_id})."
+                f"{operation}: dbt Cloud answered 404. It is not there any more, or the token may not see it: "
+                f"check `host` and `account_id` ({self.account_id})."
             )
-        return DbtCloudError(f"{operation}: dbt Cloud answered {status}. Check the settings of this source.")
+        said = f"{operation}: dbt Cloud answered {status}. Check the settings of this source."
+        return DbtCloudParametersError(said) if status in (400, 422) else DbtCloudError(said)
 
     def _wait(self, state: RetryCallState) -> float:
         error = state.outcome.exception() if state.outcome else None
         asked = error.retry_after if isinstance(error, DbtCloudUnavailableError) else None
-        return min(asked, _LONGEST_WAIT) if asked is not None else float(self._backoff(state))
-
-    def _envelope(self, body: bytes, operation: str) -> dict[str, Any]:
-        try:
-            envelope = json.loads(body)
-        except ValueError as error:
-            raise DbtCloudError(
-                f"{operation}: {self.host} answered 200 with something that is not JSON. "
-                "Check that `host` is the access URL of the account, not a login page or a proxy."
-            ) from error
-        if not isinstance(envelope, dict):
-            raise DbtCloudError(f"{operation}: dbt Cloud answered 200 without its envelope. Check `host`.")
-        return envelope
+        return asked if asked is not None else float(self._backoff(state))
 
 
 def normalised_host(host: str) -> str:
-    """``cloud.getdbt.com/`` and ``https://cloud.getdbt.com/api/v2`` become ``https://cloud.getdbt.com``."""
-    written = host.strip() if "://" in host else f"https://{host.strip()}"
-    parts = urlsplit(written)
-    return f"{parts.scheme}://{parts.netloc}"
+    """``cloud.getdbt.com/`` and ``https://cloud.getdbt.com/api/v2`` become ``https://cloud.getdbt.com``.
+
+    Raises:
+        DbtCloudError: it names no host, or one that would be sent the token over an open line.
+    """
+    written = host.strip()
+    parts = urlsplit(written if "://" in written else f"https://{written}")
+    try:
+        name, port = parts.hostname, parts.port
+    except ValueError:
+        name, port = None, None
+    if not name or parts.scheme not in ("http", "https"):
+        raise DbtCloudError(
+            "`host` of a dbt Cloud source is no host name: write your access URL, such as ab123.us1.dbt.com."
+        )
+    if parts.scheme == "http" and not _is_loopback(name):
+        raise DbtCloudError(f"`host` {name} would get the token unencrypted: write https:// in place of http://.")
+    named = f"[{name}]" if ":" in name else name
+    return f"{parts.scheme}://{named}:{port}" if port else f"{parts.scheme}://{named}"
+
+
+def _is_loopback(name: str) -> bool:
+    try:
+        return ipaddress.ip_address(name).is_loopback
+    except ValueError:
+        return name == "localhost" or name.endswith(".localhost")
 
 
 def _total(envelope: Mapping[str, Any]) -> int | None:
@@ -177,16 +332,22 @@ def _total(envelope: Mapping[str, Any]) -> int | None:
     return total if isinstance(total, int) else None
 
 
-def _retry_after(header: str | None) -> float | None:
-    """Seconds to wait; the header holds seconds or an HTTP date."""
-    if not header:
+def _retry_after(headers: Mapping[str, str]) -> float | None:
+    """Seconds to wait; the header holds seconds or an HTTP date, which counts from the server's own clock."""
+    asked = headers.get("Retry-After")
+    if not asked:
         return None
     try:
-        return max(0.0, float(header))
+        return max(0.0, float(asked))
     except ValueError:
         pass
+    until, now = _http_date(asked), _http_date(headers.get("Date")) or datetime.now(timezone.utc)
+    return max(0.0, (until - now).total_seconds()) if until else None
+
+
+def _http_date(written: str | None) -> datetime | None:
     try:
-        until = parsedate_to_datetime(header)
+        found = parsedate_to_datetime(written) if written else None
     except ValueError:
         return None
-    return max(0.0, (until - datetime.now(timezone.utc)).total_seconds())
+    return found.replace(tzinfo=timezone.utc) if found is not None and found.tzinfo is None else found

@@ -1,0 +1,259 @@
+"""The finished runs of one dbt Cloud account, listed once for all of its projects."""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
+from typing import Any
+
+from .dbt_artifacts import aware
+from .dbt_cloud_api import DbtCloudApi, DbtCloudError, DbtCloudParametersError, Page
+
+_log = logging.getLogger(__name__)
+
+_HOUR = timedelta(hours=1)
+# How old an answer may be that another project of the account is given: a sensor's tick asks for them in one go.
+_SHARED_SECONDS = 30.0
+_SHARED_REFUSAL_SECONDS = 2.0
+_REMEMBERED = 8
+_PASSES = 3
+
+_WORDS = {10: "success", 20: "error", 30: "cancelled"}
+_GOING = frozenset({1, 2, 3})
+# Runs for a pull request, or for its merge.
+_FOR_A_CHANGE = frozenset({"ci", "merge", "git_provider_webhook"})
+_PULL_REQUESTS = (
+    "github_pull_request_id", "gitlab_merge_request_id", "azure_pull_request_id", "non_native_pull_request_id",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class ListedRun:
+    """A finished run as a listing has it; ``status`` is success, error or cancelled."""
+
+    run_id: str
+    project_id: int | None
+    environment_id: int | None
+    job_id: str
+    job_name: str
+    status: str
+    finished_at: datetime
+    href: str
+    for_a_change: bool
+
+
+@dataclass(frozen=True)
+class _Answered:
+    first: tuple[int | None, Sequence[ListedRun]]
+    etag: str | None
+    runs: Sequence[ListedRun]
+
+
+@dataclass(frozen=True)
+class _Shared:
+    """The newest answer: complete for runs that finished in ``[since, until)``."""
+
+    since: datetime
+    until: datetime
+    at: float
+    runs: Sequence[ListedRun]
+    refusal: DbtCloudError | None = None
+
+
+class RunListing:
+    """Asks once where several projects want the same, and asks for one page where nothing has changed.
+
+    ``project_ids`` narrows what is asked for, where the account holds only one project of interest. Threads may share
+    it; one asks while the others wait for its answer.
+    """
+
+    def __init__(self, api: DbtCloudApi, project_ids: frozenset[int] = frozenset()) -> None:
+        self.api = api
+        self._project_id = next(iter(project_ids)) if len(project_ids) == 1 else None
+        self._range: Callable[[datetime, datetime], str | Sequence[str]] = _as_json
+        self._answers: OrderedDict[tuple[datetime, datetime], _Answered] = OrderedDict()
+        self._shared: _Shared | None = None
+        self._lock = threading.Lock()
+
+    def finished(self, since: datetime, until: datetime, operation: str) -> Sequence[ListedRun]:
+        """Runs that finished in ``[since, until)``, oldest first, each once.
+
+        Raises:
+            DbtCloudError: they could not be listed.
+        """
+        with self._lock:
+            runs = self._shared_answer(since, until)
+            if runs is None:
+                runs = self._ask(since, until, operation)
+        return [run for run in runs if since <= run.finished_at < until]
+
+    def _shared_answer(self, since: datetime, until: datetime) -> Sequence[ListedRun] | None:
+        shared = self._shared
+        if shared is None or not (shared.since <= since and until <= shared.until):
+            return None
+        age = time.monotonic() - shared.at
+        if shared.refusal is not None and age < _SHARED_REFUSAL_SECONDS:
+            raise shared.refusal
+        return shared.runs if shared.refusal is None and age < _SHARED_SECONDS else None
+
+    def _ask(self, since: datetime, until: datetime, operation: str) -> Sequence[ListedRun]:
+        # In whole hours, so that one poll asks what the poll before it asked, and can be told that nothing changed.
+        begin, end = _hour(since), _hour(until) + _HOUR
+        now = datetime.now(timezone.utc)
+        try:
+            runs = self._listed(begin, end, operation)
+        except DbtCloudError as refusal:
+            self._shared = _Shared(begin, until, time.monotonic(), (), refusal)
+            raise
+        # What finishes from now on is in no answer yet.
+        self._shared = _Shared(begin, min(end, now), time.monotonic(), runs)
+        return runs
+
+    def _listed(self, begin: datetime, end: datetime, operation: str) -> Sequence[ListedRun]:
+        known = self._answers.get((begin, end))
+        page = self._page(begin, end, operation, etag=known.etag if known else None)
+        if page is None and known is not None:
+            return known.runs
+        if page is None:
+            raise DbtCloudError(f"{operation}: dbt Cloud answered 304 to a first question. Try again later.")
+        first = (page.total, [run for entry in page.entries if (run := listed_run(entry)) is not None])
+        if known is not None and page.total is not None and known.first == first:
+            # A run that is new anywhere in the listing changes its total.
+            self._remember(begin, end, _Answered(first, page.etag, known.runs))
+            return known.runs
+        runs = self._every_page(begin, end, operation, page)
+        self._remember(begin, end, _Answered(first, page.etag, runs))
+        return runs
+
+    def _every_page(self, begin: datetime, end: datetime, operation: str, first: Page) -> Sequence[ListedRun]:
+        """All runs, each once; where entries moved between the pages while they were read, they are read again."""
+        found: dict[str, ListedRun | None] = {}
+        page: Page = first
+        for _ in range(_PASSES):
+            offset = 0
+            while True:
+                before = len(found)
+                found |= {str(entry.get("id")): listed_run(entry) for entry in page.entries}
+                offset += page.size
+                # A server may give shorter pages than asked for: only its total, or an empty page, ends the listing.
+                is_last = not page.size or (page.total is not None and offset >= page.total)
+                if is_last or (page.total is None and len(found) == before):
+                    break
+                page = self._page(begin, end, operation, offset) or page
+            if page.total is None or len(found) >= page.total:
+                break
+            page = self._page(begin, end, operation) or page
+        else:
+            _log.warning("%s: dbt Cloud counts %s runs and gave %s.", operation, page.total, len(found))
+        runs = [run for run in found.values() if run is not None]
+        return sorted(runs, key=lambda run: (run.finished_at, run.run_id))
+
+    def _page(
+        self, begin: datetime, end: datetime, operation: str, offset: int = 0, etag: str | None = None
+    ) -> Page | None:
+        parameters: dict[str, str | Sequence[str]] = {"order_by": "finished_at", "include_related": "trigger,job"}
+        if self._project_id is not None:
+            parameters["project_id"] = str(self._project_id)
+        asked = {**parameters, "finished_at__range": self._range(begin, end)}
+        try:
+            return self.api.page("runs/", asked, operation, offset=offset, etag=etag)
+        except DbtCloudParametersError:
+            if self._range is _as_pair:
+                raise
+            # dbt Cloud takes the range as JSON, while its OpenAPI description wants the parameter twice.
+            self._range = _as_pair
+            asked["finished_at__range"] = self._range(begin, end)
+            return self.api.page("runs/", asked, operation, offset=offset, etag=etag)
+
+    def _remember(self, begin: datetime, end: datetime, answered: _Answered) -> None:
+        self._answers[begin, end] = answered
+        self._answers.move_to_end((begin, end))
+        while len(self._answers) > _REMEMBERED:
+            self._answers.popitem(last=False)
+
+
+def listed_run(entry: Mapping[str, Any]) -> ListedRun | None:
+    """A run of a listing, or None where it is still going or names neither itself nor a time."""
+    status = run_status(entry)
+    finished = finish_time(entry)
+    if entry.get("id") is None or status is None or finished is None:
+        return None
+    return ListedRun(
+        run_id=str(entry["id"]),
+        project_id=_number(entry.get("project_id")),
+        environment_id=_number(entry.get("environment_id")),
+        job_id=job_id(entry),
+        job_name=str(part(entry, "job").get("name") or f"job {job_id(entry)}"),
+        status=status[0],
+        finished_at=finished,
+        href=str(entry.get("href") or ""),
+        for_a_change=_is_for_a_change(entry),
+    )
+
+
+def run_status(run: Mapping[str, Any]) -> tuple[str, bool] | None:
+    """Success, error or cancelled, and whether dbt Cloud's number is one that is known; None while the run goes on."""
+    number = run.get("status")
+    if number in _WORDS:
+        return _WORDS[number], True
+    if number in _GOING:
+        return None
+    for word, flag in (("success", "is_success"), ("cancelled", "is_cancelled"), ("error", "is_error")):
+        if run.get(flag) is True:
+            return word, False
+    is_going = run.get("in_progress") is True or run.get("is_complete") is False
+    return None if is_going else ("error", False)
+
+
+def finish_time(run: Mapping[str, Any]) -> datetime | None:
+    """When a run ended; one that was cancelled before it began may have no other time than that of its last change."""
+    times = (aware(_text(run.get(name))) for name in ("finished_at", "updated_at", "created_at"))
+    return next((time for time in times if time is not None), None)
+
+
+def job_id(run: Mapping[str, Any]) -> str:
+    """The job of a run, as text."""
+    return str(run.get("job_definition_id") or run.get("job_id") or "")
+
+
+def part(run: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    """Something that a run comes with, or nothing."""
+    found = run.get(name)
+    return found if isinstance(found, dict) else {}
+
+
+def _is_for_a_change(run: Mapping[str, Any]) -> bool:
+    trigger = part(run, "trigger")
+    schema = _text(trigger.get("schema_override")) or ""
+    return (
+        trigger.get("cause_category") in _FOR_A_CHANGE
+        or part(run, "job").get("job_type") in _FOR_A_CHANGE
+        or any(trigger.get(name) for name in _PULL_REQUESTS)
+        or schema.startswith("dbt_cloud_pr_")
+    )
+
+
+def _as_json(begin: datetime, end: datetime) -> str:
+    return json.dumps(_as_pair(begin, end), separators=(",", ":"))
+
+
+def _as_pair(begin: datetime, end: datetime) -> Sequence[str]:
+    return [begin.isoformat(), end.isoformat()]
+
+
+def _hour(moment: datetime) -> datetime:
+    return moment.astimezone(timezone.utc).replace(minute=0, second=0, microsecond=0)
+
+
+def _number(found: Any) -> int | None:
+    return found if isinstance(found, int) else None
+
+
+def _text(found: Any) -> str | None:
+    return found if isinstance(found, str) else None
