@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime, timedelta, timezone
 
 import dagster as dg
 import msgspec
@@ -94,7 +94,9 @@ def finished_runs_sensor(name: str, projects: Sequence[ProjectSettings], seconds
             else:
                 again = place.asked
             place.asked = None
-        unread = {project.name: _unread(context, hub, project, place, now) for project in projects}
+        unread = {
+            project.name: _unread(context, hub, project, place, now) for project in _oldest_first(projects, place)
+        }
         wanted = days_to_read(unread, again)
         if wanted is None:
             _write_place(store, name, place)
@@ -137,6 +139,12 @@ def _standing(instance: dg.DagsterInstance, store: RecordStore, scope: str, aske
     if run.is_success:
         return "done"
     return "waiting" if now < asked.at + pause_after(store.attempts(scope)) else "failed"
+
+
+def _oldest_first(projects: Sequence[ProjectSettings], place: Place) -> Sequence[ProjectSettings]:
+    """Whoever looks back furthest lists first: that answer holds what the others of the account ask for."""
+    begun = datetime.min.replace(tzinfo=timezone.utc)
+    return sorted(projects, key=lambda project: place.since.get(project.name, begun))
 
 
 def _unread(

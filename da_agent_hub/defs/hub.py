@@ -16,6 +16,7 @@ from ..ports import DbtRunSource, Investigator, IssueTracker, Workbench
 from .kept_workbench import KeptWorkbench
 
 if TYPE_CHECKING:
+    from ..adapters.dbt_cloud_listing import RunListing
     from ..adapters.record_store import SqlRecordStore
 
 T = TypeVar("T")
@@ -49,7 +50,8 @@ class Hub:
         self.workbench = KeptWorkbench(workbenches or self._git_workbench)
         self._investigators = investigators or self._playbooks
         self._opened: dict[str, object] = {}
-        self._lock = threading.Lock()
+        # A source opens its account's listing while it is opened itself.
+        self._lock = threading.RLock()
 
     @cached_property
     def store(self) -> SqlRecordStore:
@@ -115,10 +117,23 @@ class Hub:
         if isinstance(project.source, DbtCloudSource):
             from ..adapters.dbt_cloud import DbtCloudRuns
 
-            return DbtCloudRuns(project.source, self.settings.state.artifacts_dir)
+            return DbtCloudRuns(
+                project.source, self.settings.state.artifacts_dir, listing=self._run_listing(project.source)
+            )
         from ..adapters.dbt_core import DbtCoreRuns
 
         return DbtCoreRuns(project.source)
+
+    def _run_listing(self, source: DbtCloudSource) -> RunListing:
+        """What an account's projects share, so that a poll asks for it once."""
+        from ..adapters.artifact_cache import ArtifactCache
+        from ..adapters.dbt_cloud import listing_of, same_account
+
+        state = self.settings.state
+        ArtifactCache(state.artifacts_dir).retain(state.artifact_retention_days)
+        sources = [one.source for one in self.settings.projects if isinstance(one.source, DbtCloudSource)]
+        first = next((at for at, one in enumerate(sources) if same_account(one, source)), None)
+        return self._once(f"listing {first}", lambda: listing_of(source, sources))
 
     def _github_tracker(self, github: GitHubSettings) -> IssueTracker:
         from ..adapters.github import GitHubTracker
