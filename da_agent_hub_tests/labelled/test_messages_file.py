@@ -145,3 +145,16 @@ def test_every_warehouse_family_is_represented() -> None:
         "snowflake",
         "sqlserver",
     }
+
+
+def test_there_are_enough_messages_to_measure_a_rule_on_each_family() -> None:
+    counts = Counter(message["family"] for message in MESSAGES)
+    assert {family: n for family, n in counts.items() if n < 20} == {}
+    assert counts["dbt"] >= 40
+    assert len(MESSAGES) >= 240
+
+
+def test_a_third_of_the_messages_was_labelled_first_in_every_family() -> None:
+    first = Counter(message["family"] for message in MESSAGES if message["part"] == "first")
+    assert {family for family in FAMILIES if first[family] < 8} == set()
+    assert first.total() >= 80
