@@ -112,10 +112,17 @@ def known_issues(issues: Iterable[Issue], login: str, linked: Mapping[str, str] 
 
 
 def plan_filing(
-    records: Sequence[ErrorRecord], known: Mapping[str, KnownIssue], as_of: datetime, text: IssueText
+    records: Sequence[ErrorRecord],
+    known: Mapping[str, KnownIssue],
+    as_of: datetime,
+    text: IssueText,
+    history: datetime | None = None,
 ) -> tuple[Decision, ...]:
-    """One decision a record: open, update, reopen or leave alone. Recovered records are left to ``plan_resolution``."""
-    return tuple(_file(record, known.get(record.fingerprint), as_of, text) for record in records)
+    """One decision a record: open, update, reopen or leave alone. Recovered records are left to ``plan_resolution``.
+
+    What failed last before ``history`` and has recovered gets no issue any more.
+    """
+    return tuple(_file(record, known.get(record.fingerprint), as_of, text, history) for record in records)
 
 
 def plan_resolution(
@@ -135,15 +142,38 @@ def plan_resolution(
     )
 
 
+def plan_correction(record: ErrorRecord, known: KnownIssue, text: IssueText) -> Decision:
+    """The category of an issue, open or closed, as it was proven; ``record`` is as of what the issue tells of already.
+
+    Nothing else of the issue moves, so that it does not matter whether the proof or the recovery came first.
+    """
+    issue, marker = known.issue, known.marker
+    if reason := _reason_to_leave(record, known, marker.as_of):
+        return LeaveAlone(record, issue.ref, reason)
+    if record.category.value == marker.category:
+        return LeaveAlone(record, issue.ref, NOTHING_NEW)
+    # Whether its recovery was told is the marker's to say, else the next filing would never tell it.
+    state = next((one for one in RecordState if one.value == marker.state), record.state)
+    told = replace(record, state=state)
+    note = None
+    if category_is_news(record, marker.category):
+        note = Note(_key("taken back", marker), text.changed(record, marker.category, marker.priority))
+    return UpdateIssue(record, issue.ref, _body(told, known, marker.as_of, text), _labels(told, known), note)
+
+
 def is_over(record: ErrorRecord, *, fix_merged: bool) -> bool:
     """Whether a record's failure is over: it recovered, or its fix was merged and the first run after it was good."""
     return record.state is RecordState.RECOVERED or (fix_merged and record.state is RecordState.RECOVERING)
 
 
-def _file(record: ErrorRecord, known: KnownIssue | None, as_of: datetime, text: IssueText) -> Decision:
+def _file(
+    record: ErrorRecord, known: KnownIssue | None, as_of: datetime, text: IssueText, history: datetime | None
+) -> Decision:
     if known is None:
         if record.category is Category.FALSE_POSITIVE:
             return LeaveAlone(record, None, "it is a false positive, and no issue stands for it")
+        if record.state is RecordState.RECOVERED and history is not None and record.last_seen < history:
+            return LeaveAlone(record, None, "it had recovered before the hub's time, and is kept as history")
         return _open(record, as_of, text)
     reason = _reason_to_leave(record, known, as_of)
     if reason:

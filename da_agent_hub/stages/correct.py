@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ..config import ProjectSettings
-from ..domain.filing_plan import UpdateIssue, known_issues, plan_filing
+from ..domain.filing_plan import UpdateIssue, known_issues, plan_correction
 from ..domain.issue import Issue, IssueRef
 from ..ports import IssueTracker, RecordStore
 from .filing import write
@@ -39,9 +39,9 @@ def correct_issue(
     if there is None:
         return None
     as_of = there.marker.as_of
-    records = [one for one in records_as_of(project, store, as_of) if one.fingerprint == record.fingerprint]
+    then = next((one for one in records_as_of(project, store, as_of) if one.fingerprint == record.fingerprint), None)
+    if then is None:
+        return None
     graph = store.latest_graph(project.name, as_of) or store.latest_graph(project.name)
-    for decision in plan_filing(records, known, as_of, issue_text(project, graph, trigger, secrets)):
-        if isinstance(decision, UpdateIssue):
-            return write(decision, ref.repo, tracker)
-    return None
+    decision = plan_correction(then, there, issue_text(project, graph, trigger, secrets))
+    return write(decision, ref.repo, tracker) if isinstance(decision, UpdateIssue) else None

@@ -160,6 +160,27 @@ def test_a_filing_that_comes_first_brings_the_correction_too(shop: Shop) -> None
     assert len(shop.thread()) == 1
 
 
+def test_what_was_proven_after_its_recovery_is_told_of_the_closed_issue_too(shop: Shop) -> None:
+    shop.night(2, "pass", sha="b" * 40)
+    shop.file(2)
+    shop.investigate()
+    shop.correct()
+
+    assert (shop.issue.state, shop.category) == ("closed", [CODE])
+    assert (shop.marker.state, shop.marker.category) == ("recovered", "code_fix_required")
+    writes = shop.host.writes
+    assert shop.correct() is None
+    for number in (2, 3):
+        shop.file(number)
+    assert shop.host.writes == writes
+
+
+def test_an_issue_that_a_person_wants_silent_stays_as_it_is(shop: Shop) -> None:
+    FakeTracker(shop.host, "alice").update_issue(shop.ref, labels=[*shop.issue.labels, "wontfix"])
+    shop.investigate()
+    assert shop.correct() is None
+
+
 def test_the_next_failure_after_a_recovery_starts_from_what_its_test_says(shop: Shop) -> None:
     shop.investigate()
     shop.correct()
