@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from logging import Logger
 from typing import TYPE_CHECKING
 
@@ -31,6 +31,9 @@ _DONE = {
     "LeaveAlone": "left alone",
 }
 
+_BEFORE = "filed before; brought up to the present with the newest day of this run"
+_HISTORY = "history: kept for recurrences and times to resolve, and no issue is filed for what has recovered since"
+
 
 def file_days(
     hub: Hub, project: ProjectSettings, days: Sequence[str], lease: Lease, log: Logger
@@ -44,14 +47,15 @@ def file_days(
     mark = store.filed_until(project.name)
     told: dict[str, metadata.Metadata] = {}
     bad: list[str] = []
-    moments = moments_to_file(days, mark, now)
+    history = now - timedelta(days=hub.settings.schedule.history_days)
+    moments = moments_to_file(days, mark, now, history)
     for moment in moments:
         lease.check()
         if moment is not moments[-1] and not _has_runs(hub, project, mark, moment):
             done: Sequence[Carried] = ()
         else:
             try:
-                done = _file(hub, project, moment)
+                done = _file(hub, project, moment, history)
             except Exception as error:
                 bad.append(hub.redact(f"{moment.day}: {error}"))
                 break
@@ -65,11 +69,11 @@ def file_days(
         mark = moment.as_of
     for day in days:
         if day not in told and not bad:
-            told[day] = _already(project, day)
+            told[day] = _not_filed(project, day, _HISTORY if Window.of(day).end <= history else _BEFORE)
     return {day: told[day] for day in days if day in told}, bad
 
 
-def _file(hub: Hub, project: ProjectSettings, moment: Moment) -> Sequence[Carried]:
+def _file(hub: Hub, project: ProjectSettings, moment: Moment, history: datetime) -> Sequence[Carried]:
     from ..stages.issue import file_issues
     from ..stages.record import records_as_of
     from ..stages.resolve import resolve_issues
@@ -88,6 +92,7 @@ def _file(hub: Hub, project: ProjectSettings, moment: Moment) -> Sequence[Carrie
         now=hub.now(),
         trigger=trigger,
         secrets=hub.secrets,
+        history=history,
     )
     resolved = resolve_issues(
         project,
@@ -130,11 +135,11 @@ def _metadata(project: ProjectSettings, moment: Moment, done: Sequence[Carried])
     }
 
 
-def _already(project: ProjectSettings, day: str) -> metadata.Metadata:
+def _not_filed(project: ProjectSettings, day: str, why: str) -> metadata.Metadata:
     return {
         "window": dg.MetadataValue.text(metadata.window_text(Window.of(day))),
         "mode": dg.MetadataValue.text(project.mode),
-        "summary": dg.MetadataValue.text("filed before; brought up to the present with the newest day of this run"),
+        "summary": dg.MetadataValue.text(why),
     }
 
 

@@ -18,13 +18,16 @@ class Moment:
     as_of: datetime
 
 
-def moments_to_file(days: Sequence[str], filed_until: datetime | None, now: datetime) -> Sequence[Moment]:
+def moments_to_file(
+    days: Sequence[str], filed_until: datetime | None, now: datetime, history: datetime | None = None
+) -> Sequence[Moment]:
     """From where filing stands to the newest day that was asked for, oldest first, with no day left out between.
 
     Days at or before ``filed_until`` were filed, and can only change the present: asking for one leads up to now.
+    Days that ended by ``history`` are read for what they tell and filed never.
     """
     today = Window.containing(now).day
-    wanted = [day for day in sorted(days) if day <= today]
+    wanted = [day for day in sorted(days) if day <= today and (history is None or Window.of(day).end > history)]
     if not wanted:
         return ()
     first, last = wanted[0], wanted[-1]

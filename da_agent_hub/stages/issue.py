@@ -75,18 +75,20 @@ def file_issues(
     now: datetime,
     trigger: str = "@claude",
     secrets: Sequence[str] = (),
+    history: datetime | None = None,
 ) -> Filing:
     """File a project's records as of a moment: one issue each, linked in the store, with a FILED event in the inbox.
 
     An issue that was made just before a crash is found by its marker, linked, and gets the same event. ``secrets`` are
-    further configured values that must not appear in an issue.
+    further configured values that must not appear in an issue. What failed last before ``history`` and has recovered
+    gets no issue any more.
 
     Raises:
         TrackerError: if the repository's issues could not be listed, or its labels not be made.
     """
     repo = RepoRef.parse(project.repo)
     known = find_known(repo, tracker, store, records)
-    decisions = plan_filing(records, known, as_of, issue_text(project, graph, trigger, secrets))
+    decisions = plan_filing(records, known, as_of, issue_text(project, graph, trigger, secrets), history)
     if project.mode == "observe":
         return Filing(True, tuple(Carried(decision) for decision in decisions), known)
 

@@ -134,6 +134,25 @@ def test_a_day_that_was_read_and_never_filed_is_filed_with_the_next_one(
     assert len(world.issues()) == 1
 
 
+def test_history_that_recovered_gets_no_issue_and_history_that_still_fails_gets_one_with_the_present(
+    tmp_path: Path, fresh: dg.DagsterInstance
+) -> None:
+    world = World(tmp_path)
+    healed = [
+        dbt_run("1", "2026-08-20T02:00", failing=BROKEN),
+        dbt_run("2", "2026-08-21T02:00"),
+        dbt_run("3", "2026-08-22T02:00"),
+    ]
+    standing = dbt_run("4", "2026-08-23T02:00", failing=BROKEN.replace("amount", "total"))
+    world.sources["shop"].runs = [*healed, standing]
+    assert world.run(DAILY_JOB, fresh, tags=range_tags("2026-08-10", "2026-08-31")).success
+    assert world.issues() == []
+    assert len(world.hub.store.records("shop")) == 2
+    assert "history" in str(metadata_of(fresh, "filed_issues", "2026-08-19")["summary"])
+    assert world.run(DAILY_JOB, fresh, tags=range_tags("2026-11-21", "2026-11-22")).success
+    assert world.issues() == ["orders: missing column total [open]"]
+
+
 def test_failures_that_a_filter_leaves_out_are_no_gap_for_the_check(tmp_path: Path, fresh: dg.DagsterInstance) -> None:
     world = World(tmp_path)
     (project,) = world.settings.projects
@@ -185,6 +204,13 @@ def test_a_day_behind_the_mark_leads_up_to_now() -> None:
 
 def test_asking_again_at_the_same_moment_files_once_more_as_of_now() -> None:
     assert moments_to_file(["2026-11-23"], NOW, NOW) == [moment("2026-11-23", "2026-11-23T09:00")]
+
+
+def test_days_that_ended_before_the_hubs_time_are_never_filed() -> None:
+    history = at("2026-11-21T06:30")
+    days = ["2026-11-19", "2026-11-20", "2026-11-21", "2026-11-22"]
+    assert [one.day for one in moments_to_file(days, None, NOW, history)] == ["2026-11-21", "2026-11-22"]
+    assert moments_to_file(days[:2], at("2026-11-23T06:30"), NOW, history) == ()
 
 
 def test_ranges_out_of_order_are_refused() -> None:
