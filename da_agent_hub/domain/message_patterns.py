@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from .message_text import plain
+
 
 @dataclass(frozen=True)
 class MessagePattern:
@@ -221,8 +223,9 @@ PATTERNS: tuple[MessagePattern, ...] = (
 
 def matched(message: str) -> tuple[str, str | None] | None:
     """The error class of a message and the name it is about; None where no pattern of the table matches."""
+    text = plain(message)
     for known in PATTERNS:
-        found = known.pattern.search(message)
+        found = known.pattern.search(text)
         if found:
             names = found.groupdict()
             return known.error_class, names.get("name") or names.get("name2")
