@@ -36,6 +36,7 @@ _CLASSES: dict[str, tuple[Category, int]] = {
     "git_failed": (Category.INFRASTRUCTURE, 3),
     "step_failed": (Category.INFRASTRUCTURE, 5),
     "unreadable_run": (Category.INFRASTRUCTURE, 5),
+    "unknown_status": (Category.INFRASTRUCTURE, 2),
     "unknown_error": (Category.INFRASTRUCTURE, 5),
     "missing_column": (Category.CODE_FIX, 3),
     "missing_relation": (Category.CODE_FIX, 3),
@@ -83,8 +84,10 @@ _TEST_PREFIXES = {
     "source_relationships_": "orphan_rows",
 }
 
-# One outage hits whatever node happens to run: the node is not the cause.
-OUTAGES = frozenset({"connection_lost", "authentication_failed", "rate_limited", "quota_exceeded", "out_of_disk"})
+# One outage hits whatever node happens to run, and a newer dbt uses its new status everywhere: no node is the cause.
+OUTAGES = frozenset(
+    {"connection_lost", "authentication_failed", "rate_limited", "quota_exceeded", "out_of_disk", "unknown_status"}
+)
 # These may hit several nodes of one run from one cause, but also one node for its own.
 CONTENTION = frozenset({"lock_conflict", "statement_timeout", "out_of_memory"})
 
@@ -108,7 +111,9 @@ def classify(failure: Failure, node: GraphNode | None) -> Classification:
     if failure.kind is FailureKind.CANCELLED:
         return _as("run_cancelled", "the run was cancelled", 0.6)
     if failure.kind is FailureKind.UNREADABLE:
-        return _as("unreadable_run", "the run failed and nothing of it could be read", 0.5)
+        return _as("unreadable_run", "what dbt left of the run could not be read", 0.5)
+    if failure.kind is FailureKind.UNKNOWN_STATUS:
+        return _as("unknown_status", "dbt gave a status that is not known", 0.5)
     if failure.kind is FailureKind.UNIT_TEST and found_rows(failure):
         return _as("unit_test_mismatch", "a unit test's rows differ from what it expects", 0.9)
     if failure.kind is FailureKind.TEST and found_rows(failure):

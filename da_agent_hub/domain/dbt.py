@@ -71,6 +71,7 @@ class DbtStep:
 
     ``log`` is kept (its last 20,000 characters) only where the step failed; ``results`` is empty where dbt wrote no
     artifact of this invocation. A good result stands in ``results`` as it was read, or in ``passed`` once condensed.
+    ``broken`` says, one sentence each, which artifacts of the step are there and are not what they should be.
     """
 
     index: int
@@ -80,6 +81,7 @@ class DbtStep:
     log: str = ""
     invocation_id: str | None = None
     passed: Passed = Passed()
+    broken: tuple[str, ...] = ()
 
     @property
     def nodes(self) -> int:

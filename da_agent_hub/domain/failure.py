@@ -21,6 +21,7 @@ class FailureKind(str, Enum):
     CONNECTION = "connection"
     CANCELLED = "cancelled"
     UNREADABLE = "unreadable"
+    UNKNOWN_STATUS = "unknown_status"
     OTHER = "other"
 
 

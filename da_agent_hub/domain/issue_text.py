@@ -67,6 +67,7 @@ _KIND_WORDS = {
     FailureKind.CONNECTION: "connection",
     FailureKind.CANCELLED: "cancelled run",
     FailureKind.UNREADABLE: "run that could not be read",
+    FailureKind.UNKNOWN_STATUS: "status that is not known",
     FailureKind.OTHER: "step",
 }
 

@@ -111,7 +111,7 @@ class _Fold:
         names = {step.index: step.name for step in run.steps}
         for step in run.steps:
             position = (run.finished_at, run.run_id, step.index)
-            if step.nodes or step.status == "success":
+            if (step.nodes or step.status == "success") and not step.broken:
                 self._parsed[(run.environment, run.job_id, step.name)].append((position, sighting))
             if step.nodes:
                 self._parsed[(run.environment, run.job_id, _ANY_STEP)].append((position, sighting))

@@ -27,17 +27,22 @@ _CONNECTION_CLASSES = frozenset(
 def failures_of(run: DbtRun, graph: ProjectGraph | None, *, warnings: bool = False) -> tuple[Failure, ...]:
     """Every failure of a run, in the order dbt met them; ``warnings`` adds the results that only warned.
 
-    Nodes that dbt skipped are no failures: they stand in ``Failure.skipped`` of the failure nearest upstream.
+    Nodes that dbt skipped are no failures: they stand in ``Failure.skipped`` of the failure nearest upstream. A status
+    that is not known is a failure that only warns: nobody can say that it is none.
     """
     found: list[Failure] = []
     for step in run.steps:
         bad = [
             _of_result(run, step, result, graph)
             for result in step.results
-            if result.outcome is Outcome.BAD or (warnings and result.outcome is Outcome.WARNED)
+            if result.outcome in (Outcome.BAD, Outcome.UNKNOWN) or (warnings and result.outcome is Outcome.WARNED)
         ]
-        if step.status == "error" and not any(failure.severity == "error" for failure in bad):
+        explained = any(failure.severity == "error" for failure in bad) or (step.broken and not step.log)
+        if step.status == "error" and not explained:
             bad += _of_log(run, step, graph)
+        if step.broken:
+            said = "\n".join([f"Run {run.run_id}, step {step.index} ({step.name}):", *step.broken])
+            bad.append(_failure(run, step.index, FailureKind.UNREADABLE, None, said))
         found += _with_skipped(step, bad, graph)
     if not found and run.status == "error" and run.status_message:
         found.append(_failure(run, 0, FailureKind.OTHER, None, run.status_message))
@@ -69,11 +74,16 @@ def _failure(run: DbtRun, step: int, kind: FailureKind, unique_id: str | None, m
 def _of_result(run: DbtRun, step: DbtStep, result: NodeResult, graph: ProjectGraph | None) -> Failure:
     node = graph.get(result.unique_id) if graph else None
     path, line = located(result.message)
-    kind = _KINDS.get(result.unique_id.split(".", 1)[0], FailureKind.OTHER)
+    kind, message = _KINDS.get(result.unique_id.split(".", 1)[0], FailureKind.OTHER), result.message
+    if result.outcome is Outcome.UNKNOWN:
+        kind = FailureKind.UNKNOWN_STATUS
+        message = (
+            f"dbt gave the status {result.status!r}, and whether that is good or bad is not known.\n{message}".strip()
+        )
     return replace(
-        _failure(run, step.index, kind, result.unique_id, result.message),
+        _failure(run, step.index, kind, result.unique_id, message),
         failures=result.failures,
-        severity="warn" if result.outcome is Outcome.WARNED else "error",
+        severity="error" if result.outcome is Outcome.BAD else "warn",
         compiled_sql=result.compiled_sql,
         path=(node.path if node and node.path else None) or path,
         line=line,
