@@ -1,5 +1,6 @@
 """The labelled messages are well formed: their content is read by whoever measures the rules."""
 
+import re
 from collections import Counter
 from pathlib import Path
 
@@ -158,3 +159,8 @@ def test_a_third_of_the_messages_was_labelled_first_in_every_family() -> None:
     first = Counter(message["family"] for message in MESSAGES if message["part"] == "first")
     assert {family for family in FAMILIES if first[family] < 8} == set()
     assert first.total() >= 80
+
+
+def test_a_quoted_message_can_be_found_again_by_the_number_of_its_thread() -> None:
+    quoted = [message for message in MESSAGES if message["origin"] == "quoted"]
+    assert [m["id"] for m in quoted if not re.search(r"(#|topic )\d+", str(m["source"]))] == []
