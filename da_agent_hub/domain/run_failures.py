@@ -40,6 +40,8 @@ def failures_of(run: DbtRun, graph: ProjectGraph | None, *, warnings: bool = Fal
         explained = any(failure.severity == "error" for failure in bad) or (step.broken and not step.log)
         if step.status == "error" and not explained:
             bad += _of_log(run, step, graph)
+        elif step.log:
+            bad += _without_result(run, step, graph)
         if step.broken:
             said = "\n".join([f"Run {run.run_id}, step {step.index} ({step.name}):", *step.broken])
             bad.append(_failure(run, step.index, FailureKind.UNREADABLE, None, said))
@@ -100,6 +102,16 @@ def _of_log(run: DbtRun, step: DbtStep, graph: ProjectGraph | None) -> list[Fail
     return found
 
 
+def _without_result(run: DbtRun, step: DbtStep, graph: ProjectGraph | None) -> list[Failure]:
+    """What only the log tells of a step that left results: dbt writes none of a source whose table is not there."""
+    told = {result.unique_id.rsplit(".", 1)[-1] for result in step.results if result.unique_id.startswith("source.")}
+    return [
+        _of_logged_error(run, step, error, graph)
+        for error in logged_errors(step.log)
+        if error.resource == "source" and error.name and error.name.rsplit(".", 1)[-1] not in told
+    ]
+
+
 def _of_logged_error(run: DbtRun, step: DbtStep, error: LoggedError, graph: ProjectGraph | None) -> Failure:
     unique_id = None if error.stopped_dbt else _node_called(error, graph)
     if unique_id is not None:
@@ -118,10 +130,15 @@ def _node_called(error: LoggedError, graph: ProjectGraph | None) -> str | None:
     named = [
         node
         for node in (graph.nodes.values() if graph else ())
-        if node.name == error.name and node.resource_type == error.resource
+        if _is_called(node, error.name) and node.resource_type == error.resource
     ]
     exact = [node for node in named if node.path == error.path] or named
     return exact[0].unique_id if len(exact) == 1 else None
+
+
+def _is_called(node: GraphNode, name: str) -> bool:
+    """Whether dbt's messages call a node so; of a source they give the table alone."""
+    return node.name == name or (node.resource_type == "source" and node.name.endswith(f".{name}"))
 
 
 def _with_skipped(step: DbtStep, bad: list[Failure], graph: ProjectGraph | None) -> list[Failure]:

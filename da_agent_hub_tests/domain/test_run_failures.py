@@ -56,3 +56,22 @@ def test_a_status_that_is_not_known_is_one_record_over_all_nodes_that_have_it() 
     (record,) = build_records([told], SHOP)
     assert record.error_class == "unknown_status"
     assert record.members == ("model.shop.orders", "model.shop.revenue")
+
+
+MISSING = """\
+12:00:00  1 of 2 ERROR STALE freshness of raw.customers
+12:00:01  Failure in source customers (models/schema.yml)
+  Status: error
+12:00:01  Runtime Error in source orders (models/schema.yml)
+  Catalog Error: Table with name orders does not exist!
+12:00:01  Done.
+"""
+
+
+def test_a_source_that_has_no_result_because_its_table_is_missing_fails_beside_one_that_is_late() -> None:
+    late = NodeResult("source.shop.raw.customers", "error", "Loaded last at 2026-11-01")
+    told = replace(run(0), steps=(step(1, late, status="error", log=MISSING),))
+    found = {one.unique_id: one for one in failures_of(told, SHOP)}
+    assert set(found) == {"source.shop.raw.customers", "source.shop.raw.orders"}
+    assert found["source.shop.raw.orders"].kind is FailureKind.SOURCE_FRESHNESS
+    assert "does not exist" in found["source.shop.raw.orders"].message
