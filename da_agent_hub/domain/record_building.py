@@ -146,7 +146,7 @@ class _Fold:
         }
         for job_id, step in sorted(cause.steps):
             goods |= dict(self._parsed[(environment, job_id, step)])
-            if cause.judged.failure.kind is FailureKind.COMPILE:
+            if cause.judged.failure.kind in (FailureKind.COMPILE, FailureKind.UNREADABLE):
                 # Whichever step ran a node has parsed the project; the job's steps may have been changed with the fix.
                 goods |= dict(self._parsed[(environment, job_id, _ANY_STEP)])
         if cause.steps or cause.judged.classification.error_class in OUTAGES:
