@@ -106,7 +106,7 @@ class DbtCloudRuns:
             DbtCloudError: the run itself could not be read.
         """
         operation = f"Reading dbt run {run_id} of {project}"
-        run = {"id": run_id, **self._run(run_id, operation)}
+        run = self._run(run_id, operation)
         reading = _Reading(run)
         steps = [self._step(step, reading) for step in _steps(run)]
         listed = listed_run(run)
@@ -156,7 +156,10 @@ class DbtCloudRuns:
 
     def _run(self, run_id: str, operation: str) -> dict[str, Any]:
         asked = {"include_related": "run_steps,trigger,job,environment"}
-        return self._api.one(f"runs/{run_id}/", asked, operation)
+        run = {"id": run_id, **self._api.one(f"runs/{run_id}/", asked, operation)}
+        if str(run["id"]) != run_id:
+            raise DbtCloudError(f"{operation}: dbt Cloud answered with run {run['id']} in its place. Try again later.")
+        return run
 
     def _is_wanted(self, run: ListedRun) -> bool:
         source = self._source

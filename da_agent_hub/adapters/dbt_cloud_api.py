@@ -217,6 +217,8 @@ class DbtCloudApi:
             ) as response:
                 if response.status_code in (200, 304):
                     return read(response)
+                if int(response.headers.get("Content-Length") or _PIECE) < _PIECE:
+                    _ = response.content  # read to its end, its connection serves the next request
                 raise self._refusal(response, operation)
         except requests.exceptions.SSLError as error:
             raise DbtCloudError(
