@@ -16,6 +16,7 @@ from da_agent_hub.domain.failure import FailureKind
 from da_agent_hub.domain.fix_proposal import FixOutcome, FixProposal
 from da_agent_hub.domain.investigation import Candidate, Ending, FileChange, Investigation
 from da_agent_hub.domain.issue import Issue, IssueDraft, RepoRef
+from da_agent_hub.domain.value_proof import DIFFERENT, ValueProof
 from da_agent_hub.playbooks import PlaybookInvestigator
 from da_agent_hub.stages.fix import fix_issue
 from da_agent_hub.stages.investigate import investigate_issue, tell_findings
@@ -225,3 +226,12 @@ def test_a_commit_that_a_person_force_pushed_stays_and_the_issue_says_so(scene: 
     told = scene.thread()[-1]
     assert "somebody else works on the branch" in told
     assert "Merge that branch or delete it, and then ask again." in told
+
+
+def test_a_change_whose_values_differ_is_not_proposed_and_the_thread_hears_what_differs(scene: Scene) -> None:
+    found = scene.candidate("models/stg_sacks.sql", "select 1 as sack_id, 2 as kilos")
+    wrong = replace(found.candidates[0], values=ValueProof(DIFFERENT, "stg_sacks would have 1 row in place of 20"))
+    fix = scene.fix(replace(found, candidates=(wrong,)))
+    assert fix.outcome is FixOutcome.NEEDS_PERSON, fix
+    assert "1 row in place of 20" in fix.reason
+    assert not scene.host.pulls
