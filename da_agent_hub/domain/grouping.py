@@ -11,7 +11,7 @@ from .built_code import BuiltCode
 from .classification import CONTENTION, OUTAGES, Classification
 from .dbt import GraphNode, ProjectGraph
 from .failure import Failure, FailureKind
-from .fingerprint import signature
+from .message_signature import signature
 from .recovery import Position
 
 # What rows of one kind of fault become further down, where both began in the same run.

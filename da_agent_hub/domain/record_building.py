@@ -95,7 +95,7 @@ class _Fold:
         for failure in failures_of(run, self._graph, warnings=selection.warnings):
             node = self._node(failure.unique_id)
             classification = classify(failure, node)
-            one = Judged(failure, classification, fingerprint(failure, classification, node), node)
+            one = Judged(failure, classification, fingerprint(failure, classification, node, self._graph), node)
             if failure.unique_id is None or selection.wants(*self._names_and_tags(one)):
                 found.append(one)
         return found
