@@ -76,6 +76,36 @@ def test_a_page_keeps_the_rules_of_the_api(site: Site) -> None:
     assert post(site, "/acme/shop/issues/1", **{"as": "ana", "action": "dance"}).status_code == 400
 
 
+def test_words_beside_the_close_button_are_said_with_it_or_not_at_all(site: Site) -> None:
+    site.repo().create_issue("x")
+    page = "/acme/shop/issues/1"
+    post(site, page, **{"as": "ana", "action": "close", "body": "not ours"})
+    assert site.state.issues("acme", "shop")[0]["state"] == "closed"
+    assert [comment["body"] for comment in site.state.comments("acme", "shop", 1)] == ["not ours"]
+    post(site, page, **{"as": "eve", "action": "reopen", "body": "but I want it"})
+    post(site, page, **{"as": "ana", "action": "reopen", "body": "  \n"})
+    assert site.state.issues("acme", "shop")[0]["state"] == "open"
+    assert len(site.state.comments("acme", "shop", 1)) == 1
+
+
+def test_an_action_of_an_issue_sent_to_the_list_is_a_page_that_says_so(site: Site) -> None:
+    answer = post(site, "/acme/shop/issues", **{"as": "ana", "action": "comment", "body": "x"})
+    assert (answer.status_code, "page of an issue" in answer.text) == (400, True)
+
+
+def test_a_refusal_says_what_is_wrong_who_may_not_and_leads_back_as_the_same_person(site: Site) -> None:
+    site.repo().create_issue("x")
+    refused = post(site, "/acme/shop/issues/1", **{"as": "eve", "action": "add-label", "label": "bug"})
+    assert (refused.status_code, "eve may not do this here" in refused.text) == (403, True)
+    assert 'href="/acme/shop/issues/1?as=eve"' in refused.text
+    untitled = post(site, "/acme/shop/issues", **{"as": "ana", "action": "open", "title": " "})
+    assert "title is" in untitled.text
+    nameless = post(site, "/acme/shop/issues/1", **{"as": "ana", "action": "add-label", "label": ""})
+    assert "name is" in nameless.text
+    unknown = post(site, "/acme/shop/issues/1", **{"as": "ana", "action": "close", "reason": "because"})
+    assert "state_reason is" in unknown.text
+
+
 def test_untrusted_text_stays_text_and_markers_stay_hidden(site: Site) -> None:
     attack = "<script>alert(1)</script><img src=x onerror=alert(1)>"
     site.state.create_label("acme", "shop", attack[:40], "ffffff")

@@ -59,6 +59,7 @@ async def act(state: GitHubState, base_url: str | None, request: Request) -> Res
     body = await request.body()
     fields = parse_qs(body.decode(errors="replace"), keep_blank_values=True, max_num_fields=20)
     form = {name: values[0].replace("\r\n", "\n") for name, values in fields.items()}
+    request.state.acting = form.get("as", "")
     number = await run_in_threadpool(_carry_out, state, request, form, body)
     repo = f"/{request.path_params['owner']}/{request.path_params['repo']}"
     place = URL(f"{repo}/issues/{number}").include_query_params(**{"as": form.get("as", "")})
@@ -68,22 +69,26 @@ async def act(state: GitHubState, base_url: str | None, request: Request) -> Res
 def _carry_out(state: GitHubState, request: Request, form: Form, body: bytes) -> int:
     if form.get("action") not in ACTIONS:
         raise ApiError(400, "This form names no action")
-    endpoint, payload, taken = ACTIONS[form["action"]]
+    if form["action"] != "open" and "number" not in request.path_params:
+        raise ApiError(400, "This form belongs on the page of an issue or a pull request")
     with state.transaction() as db:
         viewer = find_user(db, form.get("as", ""))
         if viewer is None:
             raise ApiError(422, "Choose a user to act as")
-        place = {**request.path_params, **{name: form.get(field, "") for name, field in taken.items()}}
-        call = Call(
-            state,
-            db,
-            root=str(request.base_url).rstrip("/"),
-            path=request.url.path,
-            viewer=viewer,
-            place=place,
-            query={},
-            payload=payload(form),
-        )
-        reply = endpoint(call)
+        # What was written beside the button belongs to it, as on GitHub: both happen, or neither.
+        before = ["comment"] if form["action"] in ("close", "reopen") and form.get("body", "").strip() else []
+        for action in (*before, form["action"]):
+            endpoint, payload, taken = ACTIONS[action]
+            call = Call(
+                state,
+                db,
+                root=str(request.base_url).rstrip("/"),
+                path=request.url.path,
+                viewer=viewer,
+                place={**request.path_params, **{name: form.get(field, "") for name, field in taken.items()}},
+                query={},
+                payload=payload(form),
+            )
+            reply = endpoint(call)
         log_request(db, state.now(), request, viewer["login"], reply.status, body)
     return int(reply.body["number"] if form["action"] == "open" else request.path_params["number"])

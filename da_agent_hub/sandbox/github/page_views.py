@@ -75,6 +75,20 @@ def event_words(entry: dict[str, Any]) -> str:
     return words.get(kind, str(kind))
 
 
+def error_words(item: Any) -> str:
+    """One entry of the ``errors`` of an answer: GitHub's own words, or those for its code."""
+    if not isinstance(item, dict):
+        return str(item)
+    words = {
+        "missing_field": "is missing",
+        "missing": "does not exist",
+        "invalid": "is not valid",
+        "already_exists": "exists already",
+    }
+    told = words.get(item.get("code", ""))
+    return str(item.get("message") or (f"{item.get('field', 'it')} {told}" if told else ""))
+
+
 def moment(text: str | None) -> str:
     """A time as people read it."""
     return f"{text[:10]} {text[11:16]} UTC" if text else ""

@@ -135,9 +135,13 @@ class _Pages:
             return self._refusal(not_found(), request)
 
     def _refusal(self, error: ApiError, request: Request) -> Response:
-        details = [item.get("message", "") if isinstance(item, dict) else str(item) for item in error.errors or []]
+        details = [page_views.error_words(item) for item in error.errors or []]
+        acting = getattr(request.state, "acting", "")
+        if error.status == 403 and acting:
+            details.append(f"{acting} may not do this here: choose somebody else under “Act as”")
+        back = request.url.path + (f"?as={quote(acting, safe='')}" if acting else "")
         html = self.jinja.get_template("error.html").render(
-            status=error.status, message=error.message, details=list(filter(None, details)), back=request.url.path
+            status=error.status, message=error.message, details=list(filter(None, details)), back=back
         )
         return HTMLResponse(html, error.status, _HEADERS)
 
