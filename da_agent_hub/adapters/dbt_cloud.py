@@ -54,11 +54,14 @@ class _Step:
 
 @dataclass
 class _Reading:
-    """What was met so far in a run: invocations, sentences, and whether an earlier step's results are unknown."""
+    """What was met so far in a run: sentences, and whether an earlier step's results are unknown.
+
+    ``broken`` holds, by step, what is said of artifacts that are there and are not what they should be.
+    """
 
     run: Mapping[str, Any]
-    invocations: set[str] = field(default_factory=set)
     unread: list[str] = field(default_factory=list)
+    broken: dict[int, list[str]] = field(default_factory=dict)
     has_unread_results: bool = False
 
 
@@ -108,7 +111,8 @@ class DbtCloudRuns:
         operation = f"Reading dbt run {run_id} of {project}"
         run = self._run(run_id, operation)
         reading = _Reading(run)
-        steps = [self._step(step, reading) for step in _steps(run)]
+        left = [(step, self._invocations(step, reading)) for step in _steps(run)]
+        steps = [_read_step(step, found, reading) for step, found in _each_once(left, run)]
         listed = listed_run(run)
         if listed is None:
             raise DbtCloudError(f"{operation}: it has not finished. It is read when it has.")
@@ -175,42 +179,24 @@ class DbtCloudRuns:
             return run.href
         return f"{self._api.host}/deploy/{self._api.account_id}/projects/{run.project_id}/runs/{run.run_id}/"
 
-    def _step(self, step: _Step, reading: _Reading) -> DbtStep:
-        status = _STEP_STATUS.get(_number(step.raw.get("status")) or 0, "unknown")
+    def _invocations(self, step: _Step, reading: _Reading) -> Sequence[Invocation]:
+        """What can be a step's own results among the artifacts that it left."""
         wanted = artifacts_of(step.commands, with_freshness=reading.run.get("has_sources_generated") is True)
-        read = [self._invocation(step, artifact, reading) for artifact in wanted]
-        invocations = [one for one in read if one is not None]
-        reading.invocations |= {one.invocation_id for one in invocations if one.invocation_id}
-        log = next((text for name in _LOGS if isinstance(text := step.raw.get(name), str) and text.strip()), "")
-        if status == "error" and not log and not invocations:
-            # The log arrives a little after the run has ended: said here, the run is read once more.
-            reading.unread.append(f"{step} failed and has left neither an artifact nor a log yet.")
-        is_silent = status == "success" and not invocations and not reading.has_unread_results
-        if is_silent and always_leaves_results(step.commands):
-            reading.unread.append(f"{step} went well and has left no results of its own.")
-        return DbtStep(
-            index=step.index,
-            name=step.name,
-            status=status,
-            results=tuple(result for one in invocations for result in one.results),
-            log=log[-_LOG_TAIL:] if status == "error" else "",
-            invocation_id=next((one.invocation_id for one in invocations), None),
-        )
-
-    def _invocation(self, step: _Step, artifact: str, reading: _Reading) -> Invocation | None:
-        """The results that a step itself left in an artifact; None where there are none that can be read."""
-        try:
-            found = self._artifact(str(reading.run["id"]), step, artifact, _READERS[artifact])
-        except (UnreadableArtifactError, DbtCloudError) as error:
-            reading.unread.append(f"{step}: {error}")
-            reading.has_unread_results = True
-            return None
-        # dbt leaves the file of an earlier command in place where this one failed before it ran a node.
-        if found is None or found.invocation_id in reading.invocations or not _is_of(found, step, reading):
-            return None
-        if artifact == "run_results.json" and not can_have_written(step.commands, found.command):
-            return None
-        reading.unread += [f"{step}: {sentence}" for sentence in found.unread]
+        found = []
+        was_unread = reading.has_unread_results
+        for artifact in wanted:
+            try:
+                one = self._artifact(str(reading.run["id"]), step, artifact, _READERS[artifact])
+            except (UnreadableArtifactError, DbtCloudError) as error:
+                reading.unread.append(f"{step}: {error}")
+                reading.has_unread_results = True
+                if isinstance(error, UnreadableArtifactError):
+                    reading.broken.setdefault(step.index, []).append(str(error))
+                continue
+            if one is None or not _is_of(one, step, reading.run, by_a_skewed_clock=not was_unread):
+                continue
+            if artifact != "run_results.json" or can_have_written(step.commands, one.command):
+                found.append(one)
         return found
 
     def _artifact(self, run_id: str, step: _Step, name: str, read: Callable[[bytes], _Artifact]) -> _Artifact | None:
@@ -270,13 +256,56 @@ def _steps(run: Mapping[str, Any]) -> Sequence[_Step]:
     return sorted(found, key=lambda step: step.index)
 
 
-def _is_of(found: Invocation, step: _Step, reading: _Reading) -> bool:
-    """Whether an artifact was written while its step ran, by clocks that may differ."""
-    written, run = found.generated_at, reading.run
+def _each_once(
+    left: Sequence[tuple[_Step, Sequence[Invocation]]], run: Mapping[str, Any]
+) -> Sequence[tuple[_Step, Sequence[Invocation]]]:
+    """Each invocation with one step: dbt leaves the file of an earlier command where one fails before it runs a node.
+
+    It is of the step in whose time it was written, else of the first that has it.
+    """
+    owners: dict[str, tuple[bool, int]] = {}
+    for step, found in left:
+        for one in found:
+            in_time = one.generated_at is not None and _is_within(one.generated_at, step.raw, run, _CLOCK_SLACK)
+            if one.invocation_id and (one.invocation_id not in owners or in_time > owners[one.invocation_id][0]):
+                owners[one.invocation_id] = in_time, step.index
+    return [
+        (step, [one for one in found if not one.invocation_id or owners[one.invocation_id][1] == step.index])
+        for step, found in left
+    ]
+
+
+def _read_step(step: _Step, invocations: Sequence[Invocation], reading: _Reading) -> DbtStep:
+    status = _STEP_STATUS.get(_number(step.raw.get("status")) or 0, "unknown")
+    reading.unread += [f"{step}: {sentence}" for one in invocations for sentence in one.unread]
+    log = next((text for name in _LOGS if isinstance(text := step.raw.get(name), str) and text.strip()), "")
+    if status == "error" and not log and not invocations:
+        # The log arrives a little after the run has ended: said here, the run is read once more.
+        reading.unread.append(f"{step} failed and has left neither an artifact nor a log yet.")
+    is_silent = status == "success" and not invocations and not reading.has_unread_results
+    if is_silent and always_leaves_results(step.commands):
+        reading.unread.append(f"{step} went well and has left no results of its own.")
+    return DbtStep(
+        index=step.index,
+        name=step.name,
+        status=status,
+        results=tuple(result for one in invocations for result in one.results),
+        log=log[-_LOG_TAIL:] if status == "error" else "",
+        invocation_id=next((one.invocation_id for one in invocations), None),
+        broken=tuple(reading.broken.get(step.index, ())),
+    )
+
+
+def _is_of(found: Invocation, step: _Step, run: Mapping[str, Any], *, by_a_skewed_clock: bool) -> bool:
+    """Whether an artifact was written while its step ran, by clocks that may differ.
+
+    Where they differ by minutes, only the invocation tells a step's artifact from an earlier step's, which must be
+    known for that.
+    """
+    written = found.generated_at
     if written is None or _is_within(written, step.raw, run, _CLOCK_SLACK):
         return True
-    # Where the clocks differ by minutes, only the invocation tells this step's artifact from an earlier step's.
-    return not reading.has_unread_results and _is_within(written, run, run, _CLOCK_SKEW)
+    return by_a_skewed_clock and _is_within(written, run, run, _CLOCK_SKEW)
 
 
 def _is_within(written: datetime, part_of_run: Mapping[str, Any], run: Mapping[str, Any], slack: timedelta) -> bool:
