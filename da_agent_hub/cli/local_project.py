@@ -26,6 +26,13 @@ _IDENTITY = {
 }
 
 
+_GIT_SETTINGS = (
+    ("safe.directory", "*"),
+    ("core.fsmonitor", "false"),
+    ("core.hooksPath", os.devnull),
+)
+
+
 @dataclass(frozen=True)
 class LocalProject:
     """``original`` is the folder of dbt_project.yml, ``copy`` the private repository, ``dbt_directory`` in it."""
@@ -165,6 +172,8 @@ def _repository_name(top: Path) -> str:
 
 def push(copy: Path, bare: Path) -> None:
     """Put the copy's branch into a bare repository, replacing what was there."""
+    # A clone that was made with --depth is a project like any other.
+    _git(bare, "config", "receive.shallowUpdate", "true")
     _git(copy, "push", "-q", "--force", str(bare), f"HEAD:refs/heads/{BRANCH}")
 
 
@@ -187,10 +196,11 @@ def _run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
         **_IDENTITY,
         "GIT_CONFIG_GLOBAL": os.devnull,
         "GIT_CONFIG_SYSTEM": os.devnull,
-        # The original may belong to somebody else, and not even its index may be refreshed.
-        "GIT_CONFIG_COUNT": "1",
-        "GIT_CONFIG_KEY_0": "safe.directory",
-        "GIT_CONFIG_VALUE_0": "*",
+        # The original may belong to somebody else, nothing that its settings name may run, and not even its index may
+        # be refreshed.
+        "GIT_CONFIG_COUNT": str(len(_GIT_SETTINGS)),
+        **{f"GIT_CONFIG_KEY_{number}": name for number, (name, _) in enumerate(_GIT_SETTINGS)},
+        **{f"GIT_CONFIG_VALUE_{number}": value for number, (_, value) in enumerate(_GIT_SETTINGS)},
         "GIT_OPTIONAL_LOCKS": "0",
         "GIT_LFS_SKIP_SMUDGE": "1",
         "GIT_TERMINAL_PROMPT": "0",

@@ -131,3 +131,28 @@ def test_no_git_on_the_path_is_told(repository: Path, tmp_path: Path, monkeypatc
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(Trouble, match="git is not on the PATH"):
         copy_project(repository / "dbt", tmp_path / "copy")
+
+
+def test_a_shallow_clone_is_copied_and_pushed_like_any_other(repository: Path, tmp_path: Path) -> None:
+    write(repository, {"dbt/models/c.sql": "select 3"})
+    git(repository, "add", "-A")
+    git(repository, "commit", "-q", "-m", "Second")
+    git(tmp_path, "clone", "-q", "--depth", "1", repository.as_uri(), "shallow")
+    project = copy_project(find_project(tmp_path / "shallow/dbt"), tmp_path / "copy")
+    git(tmp_path, "init", "-q", "--bare", "bare.git")
+    push(project.copy, tmp_path / "bare.git")
+    assert git(tmp_path / "bare.git", "rev-parse", "main").strip() == head(project.copy)
+
+
+def test_no_program_that_the_settings_of_a_repository_name_is_run(repository: Path, tmp_path: Path) -> None:
+    mark = tmp_path / "ran"
+    program = tmp_path / "program"
+    program.write_text(f"#!/bin/sh\ntouch {mark}\nexit 1\n")
+    program.chmod(0o755)
+    git(repository, "config", "core.fsmonitor", str(program))
+    write(repository, {".git/hooks/post-checkout": program.read_text(), ".git/hooks/pre-commit": program.read_text()})
+    for hook in ("post-checkout", "pre-commit"):
+        (repository / ".git/hooks" / hook).chmod(0o755)
+    (repository / "dbt/models/a.sql").write_text("select 11")
+    copy_project(find_project(repository / "dbt"), tmp_path / "copy")
+    assert not mark.exists()
