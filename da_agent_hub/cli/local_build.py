@@ -123,7 +123,8 @@ def failed_run_of(project: LocalProject, content: dict[str, Any], runs_folder: P
     if not (target / "run_results.json").is_file():
         return None
     found = _newest(project, target)
-    if found is None or not _failed(found):
+    # Half-written artifacts are no failure of the project: a build tells more than they do.
+    if found is None or not _tells_of_a_failure(found):
         return None
     if found.finished_at < datetime.now(timezone.utc) - timedelta(days=OLDEST_DAYS):
         return None
@@ -213,6 +214,12 @@ def _newest(project: LocalProject, folder: Path) -> DbtRun | None:
 
 def _failed(run: DbtRun) -> bool:
     return run.status == "error" or any(result.outcome is Outcome.BAD for _, result in run.results())
+
+
+def _tells_of_a_failure(run: DbtRun) -> bool:
+    return any(step.status == "error" for step in run.steps) or any(
+        result.outcome is Outcome.BAD for _, result in run.results()
+    )
 
 
 def _keep(

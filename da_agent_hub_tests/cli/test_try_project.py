@@ -121,6 +121,16 @@ def test_failures_that_are_there_already_are_taken_without_another_build(tmp_pat
 
 
 @pytest.mark.slow
+def test_half_written_artifacts_are_no_finding_and_the_project_is_built(tmp_path: Path) -> None:
+    project = make_shop(tmp_path / "shop")
+    write(project, {"target/run_results.json": '{"metadata": {', "target/manifest.json": "[]"})
+    content = answer(project, tmp_path / "home")
+    assert content["run"]["built_here"] is True
+    assert "unreadable" not in content["issues"][0]["title"]
+    assert (project / "target/run_results.json").read_text() == '{"metadata": {'
+
+
+@pytest.mark.slow
 def test_a_project_that_does_not_parse_is_a_finding_and_no_error(tmp_path: Path) -> None:
     project = make_shop(tmp_path / "shop")
     write(project, {"models/report.sql": "select * from {{ ref('ordres') }}\n"})
