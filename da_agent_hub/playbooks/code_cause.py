@@ -227,9 +227,7 @@ def _ways_back(case: CaseFile, culprit: Commit) -> Iterator[WayBack]:
         ]
         if split is words:
             hunks = [hunk for hunk in hunks if "".join((*hunk.before, *hunk.after)).strip()]
-        for chosen in (
-            _by_size(hunks) if split is lines else ((hunk,) for hunk in sorted(hunks, key=lambda one: one.size))
-        ):
+        for chosen in _by_size(hunks) if split is lines else _by_words(hunks, files):
             changes = _taken_back(chosen, files, split)
             if changes is not None and (split is lines or _still_reads(case, files, changes)):
                 whole = split is lines and len(chosen) == len(hunks) and _all_changed(files)
@@ -293,6 +291,8 @@ def _described(chosen: Sequence[Hunk], split: Split) -> str:
     if split is lines:
         return describe_hunks(chosen)
     hunk = chosen[0]
+    if len(chosen) > 1:
+        return f"{plural(len(chosen), 'word')} of one line of {hunk.path}"
     was, now = ("".join(part).strip() for part in (hunk.before, hunk.after))
     changed = f"`{now}` in place of `{was}`" if was and now else f"`{now}`" if now else f"the loss of `{was}`"
     return f"{changed} in {hunk.path}"
@@ -330,6 +330,18 @@ def _by_size(hunks: Sequence[Hunk]) -> Iterator[tuple[Hunk, ...]]:
     several = [tuple(found) for found in by_file.values() if 1 < len(found) < len(hunks)]
     pairs = [pair for pair in combinations(ordered[:5], 2) if pair not in several]
     yield from sorted([*pairs, *several], key=lambda chosen: sum(hunk.size for hunk in chosen))
+
+
+def _by_words(
+    hunks: Sequence[Hunk], files: Mapping[str, tuple[str | None, str | None, str | None]]
+) -> Iterator[tuple[Hunk, ...]]:
+    """Words one by one, then all that changed in one line, as where two arguments changed places."""
+    yield from ((hunk,) for hunk in sorted(hunks, key=lambda one: one.size))
+    by_line: dict[tuple[str, int], list[Hunk]] = {}
+    for hunk in hunks:
+        line = "".join(words(files[hunk.path][1] or "")[: hunk.start]).count("\n")
+        by_line.setdefault((hunk.path, line), []).append(hunk)
+    yield from (tuple(found) for found in by_line.values() if 1 < len(found) < len(hunks))
 
 
 def _taken_back(
