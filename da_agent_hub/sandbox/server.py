@@ -28,6 +28,7 @@ from starlette.responses import JSONResponse
 from starlette.routing import BaseRoute, Mount, Route
 
 from .dbt_cloud import DbtCloud
+from .dbt_cloud_page import run_page
 from .github.app import create_app as create_github
 from .github.state import GitHubState, StateError
 from .lifeline import end_group_with_input
@@ -64,7 +65,7 @@ def create_app(home: Path, identity: str = "") -> Starlette:
             if cloud:
                 cloud.queue.stop()
 
-    routes: list[BaseRoute] = [Route("/healthz", health), *(cloud.routes() if cloud else ())]
+    routes: list[BaseRoute] = [Route("/healthz", health), *((*cloud.routes(), run_page(cloud)) if cloud else ())]
     return Starlette(routes=[*routes, Mount("/", create_github(state))], lifespan=lifespan)
 
 

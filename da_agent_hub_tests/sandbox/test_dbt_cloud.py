@@ -9,6 +9,7 @@ import signal
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -156,6 +157,18 @@ def test_without_a_step_artifacts_are_those_of_the_last_one(api: Api) -> None:
     assert "catalog.json" in api.read(f"/runs/{run}/artifacts/")
     assert "sources.json" in api.read(f"/runs/{run}/artifacts/", step=3)
     assert api.read(f"/runs/{run}/artifacts/", step=1) is None
+
+
+def test_the_address_of_a_run_is_a_page_that_says_what_each_step_printed(api: Api) -> None:
+    (failed, *_) = api.read("/runs/", status=20, limit=1)
+    steps = api.read(f"/runs/{failed['id']}/", include_related="run_steps")["run_steps"]
+    page = requests.get(f"{api.server.url}{failed['href']}", timeout=10)
+    assert (page.status_code, page.headers["content-type"]) == (200, "text/html; charset=utf-8")
+    assert all(escape(step["name"]) in page.text for step in steps)
+    assert f"/commit/{failed['git_sha']}" in page.text
+    for known, absent in ((f"runs/{failed['id']}", "runs/1"), (f"projects/{failed['project_id']}", "projects/1")):
+        elsewhere = failed["href"].replace(known, absent)
+        assert requests.get(f"{api.server.url}{elsewhere}", timeout=10).status_code == 404
 
 
 def test_projects_environments_and_jobs_belong_together(api: Api) -> None:

@@ -22,14 +22,6 @@ from .shapes import Shapes
 from .state import GitHubState, find_repo, has_access
 from .timeline import timeline_of
 
-_HEADERS = {
-    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; "
-    "frame-ancestors 'none'; base-uri 'none'",
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "same-origin",
-    "Cache-Control": "no-store",
-}
-
 
 def routes(state: GitHubState, base_url: str | None) -> list[Route]:
     """Every page; forms are posted to the page they stand on."""
@@ -143,7 +135,7 @@ class _Pages:
         html = self.jinja.get_template("error.html").render(
             status=error.status, message=error.message, details=list(filter(None, details)), back=back
         )
-        return HTMLResponse(html, error.status, _HEADERS)
+        return HTMLResponse(html, error.status, page_views.HEADERS)
 
     def _render(self, template: str, visit: _Visit, **facts: Any) -> Response:
         if visit.repo is not None:
@@ -153,7 +145,7 @@ class _Pages:
                 open_issues=visit.count(False),
                 open_pulls=visit.count(True),
             )
-        return HTMLResponse(self.jinja.get_template(template).render(**facts), headers=_HEADERS)
+        return HTMLResponse(self.jinja.get_template(template).render(**facts), headers=page_views.HEADERS)
 
     # pages
 
@@ -299,4 +291,4 @@ class _Pages:
         *_, entry = self._found(visit)
         if entry.kind != "blob":
             raise not_found()
-        return PlainTextResponse(visit.git.read_blob(entry.sha), headers=_HEADERS)
+        return PlainTextResponse(visit.git.read_blob(entry.sha), headers=page_views.HEADERS)
