@@ -32,6 +32,7 @@ _COMMENTARY = re.compile(
     """,
     re.IGNORECASE | re.VERBOSE,
 )
+_QUOTED_CODE = re.compile(r"== SQL ==$|== Error: Fragment|'?Project \[|\+- ", re.IGNORECASE)
 _TRACEBACK = re.compile(r"traceback \(", re.IGNORECASE)
 _EXCEPTION = re.compile(r"[\w.]*(?:error|exception|exit|interrupt|warning)\b", re.IGNORECASE)
 _LINE_FRAME = re.compile(
@@ -40,7 +41,7 @@ _LINE_FRAME = re.compile(
 
 _OF_A_VALUE = re.compile(
     r"\b(?:values?|string|literal|text|date|datetime|timestamp|time|interval|boolean|number|numeric|double|json|contains|"
-    r"for type [\w ()]{1,40}:|out of range:)\s*:?\s*$",
+    r"for type [\w (),]{1,40}:|out of range:)\s*:?\s*$",
     re.IGNORECASE,
 )
 _OF_A_TOKEN = re.compile(r"\b(?:unexpected|got|near|expected)\b[^\"']{0,20}$", re.IGNORECASE)
@@ -115,7 +116,7 @@ _AFTER_THE_QUOTES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
     (re.compile(pattern, re.IGNORECASE), replacement)
     for pattern, replacement in (
         (
-            r"(\bvalues?|\bcast to [\w ]{1,40}|\bfor type [\w ()]{1,40}|\bout of range)\s*:(?!:)\s*"
+            r"(\bvalues?|\bcast to [\w ]{1,40}|\bfor type [\w (),]{1,40}|\bout of range)\s*:(?!:)\s*"
             r".*?(?=\s(?:in|for|of) (?:column|field)\b|$)",
             r"\1: <value>",
         ),
@@ -181,6 +182,8 @@ def _telling(text: str) -> Iterator[str]:
     in_traceback = False
     for raw in text.split("\n"):
         line = raw.strip()[:_LONGEST_LINE]
+        if _QUOTED_CODE.match(line):
+            return
         if _TRACEBACK.match(line):
             in_traceback = True
         elif in_traceback and not _EXCEPTION.match(line):
