@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -151,6 +152,8 @@ def _let_go_of_database() -> None:
 
 def main(arguments: Sequence[str]) -> None:
     """Entry point of the child; dbt's own printing must not mix with the answers."""
+    # Ctrl-C reaches the whole foreground group; it is the parent's to say that this is over.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     die_with_parent(int(arguments[0]))
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
