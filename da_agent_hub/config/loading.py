@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, SecretStr, ValidationError
 
 from ..domain.issue import GITHUB_COM, RepoRef
+from ..domain.redaction import redact
 from .settings import DbtCloudSource, DbtCoreSource, HubSettings
 
 CONFIG_VARIABLE = "DA_AGENT_HUB_CONFIG"
@@ -33,6 +34,7 @@ _VARIABLES: dict[Location, str] = {
 }
 _OPTIONAL_VARIABLES = frozenset({"DBT_CLOUD_HOST", "GITHUB_BASE_URL", "ANTHROPIC_API_KEY"})
 
+_BROKEN_TOKEN = "holds a space or a line break, as a file's last one; set it without"  # noqa: S105
 _REFERENCE = re.compile(r"\$\$(?=\{)|\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}|\$\{")
 _SOURCES: dict[str, type[BaseModel]] = {"dbt_cloud": DbtCloudSource, "dbt_core": DbtCoreSource}
 
@@ -73,7 +75,12 @@ class _Document:
         if self.problems:
             ordered = sorted(self.problems.items(), key=lambda item: self._line(item[0]) or 0)
             raise SettingsError(
-                [f"{self._place(where)}: {sentence}" for where, sentences in ordered for sentence in sentences]
+                # A token may stand where another key's value belongs, or as a key: its shape gives it away.
+                [
+                    f"{redact(self._place(where))}: {redact(sentence)}"
+                    for where, sentences in ordered
+                    for sentence in sentences
+                ]
             )
 
     def _place(self, location: Location) -> str:
@@ -313,6 +320,8 @@ def _contradictions(document: _Document, settings: HubSettings) -> Iterator[tupl
             yield ("github", index, "base_url"), f"missing for this host; write https://{github.host}/api/v3"
         if not github.token.get_secret_value().strip():
             yield ("github", index, "token"), "empty; write ${GITHUB_API_TOKEN} and set that variable"
+        elif _is_broken_token(github.token):
+            yield ("github", index, "token"), _BROKEN_TOKEN
     names = [project.name for project in settings.projects]
     for index, project in enumerate(settings.projects):
         at: Location = ("projects", index)
@@ -334,6 +343,8 @@ def _contradictions(document: _Document, settings: HubSettings) -> Iterator[tupl
                 yield (*at, "source", "host"), "not an http(s) address; write https://cloud.getdbt.com or your own"
             if not project.source.token.get_secret_value().strip():
                 yield (*at, "source", "token"), "empty; write ${DBT_CLOUD_API_TOKEN} and set that variable"
+            elif _is_broken_token(project.source.token):
+                yield (*at, "source", "token"), _BROKEN_TOKEN
         if any(not re.fullmatch(r"[A-Za-z0-9_]+", part) for part in project.lineage_prefix):
             yield (*at, "lineage_prefix"), "each part becomes part of a Dagster key; use letters, digits and _"
         directory = Path(project.dbt_directory)
@@ -345,6 +356,10 @@ def _contradictions(document: _Document, settings: HubSettings) -> Iterator[tupl
         yield ("schedule", "start_date"), 'not a day; write it as "2025-01-31"'
     if "://" not in settings.state.url.get_secret_value():
         yield ("state", "url"), "not a database address; write sqlite:///hub.db or postgresql+psycopg://USER@HOST/NAME"
+
+
+def _is_broken_token(token: SecretStr) -> bool:
+    return bool(re.search(r"\s", token.get_secret_value()))
 
 
 def _is_web_address(text: str) -> bool:

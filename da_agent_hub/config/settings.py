@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -136,6 +137,11 @@ class ScheduleSettings(_Settings):
     issue_poll_seconds: int = Field(default=30, ge=1)
     inbox_poll_seconds: int = Field(default=5, ge=1)
     lineage_max_nodes: int = Field(default=2000, ge=0)
+
+    @field_validator("start_date", mode="before")
+    @classmethod
+    def _day_is_text(cls, value: object) -> object:
+        return value.isoformat() if type(value) is date else value  # which YAML makes of a day without quotes
 
 
 class HubSettings(_Settings):
