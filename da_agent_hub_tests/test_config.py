@@ -76,6 +76,31 @@ def test_secrets_never_print(tmp_path: Path) -> None:
         assert "hidden" not in shown
 
 
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("repo: acme/shop", "repo: acme/shop\n    mode: ghp_hidden8hidden8hidden8"),
+        ("github:", "ghp_hidden8hidden8hidden8: x\ngithub:"),
+    ],
+)
+def test_a_token_in_the_place_of_something_else_is_not_shown(tmp_path: Path, before: str, after: str) -> None:
+    said = the_problem(write(tmp_path, GOOD.replace(before, after, 1)))
+    assert "[redacted]" in said
+    assert "hidden8" not in said
+
+
+@pytest.mark.parametrize("name", ["GITHUB_API_TOKEN", "DBT_CLOUD_API_TOKEN"])
+def test_a_token_with_the_line_break_of_its_file_is_told_before_it_is_sent(name: str) -> None:
+    said = the_problem(None, {**ENVIRONMENT_ALONE, name: f"{SECRETS[name]}\n"})
+    assert said.startswith(f"environment: {name}: ")
+    assert "line break" in said
+
+
+def test_a_day_needs_no_quotes(tmp_path: Path) -> None:
+    settings = load_settings(write(tmp_path, f"{GOOD}schedule:\n  start_date: 2025-01-31\n"), SECRETS)
+    assert settings.schedule.start_date == "2025-01-31"
+
+
 def test_relative_paths_count_from_the_file_and_not_from_the_working_directory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
