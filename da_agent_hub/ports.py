@@ -143,6 +143,9 @@ class RecordStore(Protocol):
     def latest_graph(self, project: str, until: datetime | None = None) -> ProjectGraph | None:
         """The newest kept lineage."""
 
+    def graph_commit(self, project: str, until: datetime) -> str | None:
+        """The commit that the newest lineage kept before ``until`` is of; None where there is none or it is unknown."""
+
     # error records
     def save_records(self, project: str, records: Sequence[ErrorRecord]) -> None:
         """Replace the project's records by these: records are a function of the runs seen."""

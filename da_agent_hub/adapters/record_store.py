@@ -128,6 +128,20 @@ class SqlRecordStore:
         payload = self._one(query)
         return None if payload is None else _unpack(payload, ProjectGraph)
 
+    def graph_commit(self, project: str, until: datetime) -> str | None:
+        """The commit that the newest lineage kept before ``until`` is of; None where there is none or it is unknown."""
+        graphs, runs = tables.dbt_graphs.c, tables.dbt_runs.c
+        payload = self._one(
+            select(runs.payload)
+            .join_from(
+                tables.dbt_graphs, tables.dbt_runs, (graphs.project == runs.project) & (graphs.run_id == runs.run_id)
+            )
+            .where(graphs.project == project, graphs.as_of < until)
+            .order_by(graphs.as_of.desc())
+            .limit(1)
+        )
+        return None if payload is None else _unpack(payload, DbtRun).git_sha
+
     def lineage(self, max_nodes: int) -> StoredLineage:
         """Each project's newest lineage, where it has at most so many nodes; decoded when called, and may then raise."""
         shown = tables.dbt_lineage.c

@@ -12,6 +12,8 @@ from ..domain.window import Window
 from ..ports import DbtRunSource, RecordStore
 
 _READERS = 4
+# A run that could not parse the project, or built nothing, leaves no manifest: an earlier one of the commit may.
+_MANIFEST_TRIES = 3
 
 
 @dataclass(frozen=True)
@@ -83,17 +85,27 @@ def _read_graphs(
     *,
     kept: Sequence[DbtRun],
 ) -> int:
-    """Keep the lineage of each commit that is new in the window, so once a day at least."""
-    known = {run.git_sha for run in kept} if store.latest_graph(project) else set()
-    by_commit = {run.git_sha or run.run_id: run for run in read if run.git_sha is None or run.git_sha not in known}
+    """Keep the lineage of each commit that is new; where commits are not told, the newest of each reading."""
+    ordered = sorted(read, key=lambda one: one.finished_at)
+    if not ordered:
+        return 0
+    known = {store.graph_commit(project, ordered[0].finished_at)}
+    if None not in known:
+        known |= {run.git_sha for run in kept}
+    by_commit: dict[str | None, list[DbtRun]] = {}
+    for run in ordered:
+        if run.git_sha is None or run.git_sha not in known:
+            by_commit.setdefault(run.git_sha, []).append(run)
     found = 0
-    for run in sorted(by_commit.values(), key=lambda one: one.finished_at):
-        try:
-            graph = source.read_graph(project, run.run_id)
-        except Exception as error:  # records without lineage are poorer, not wrong
-            unread.append(f"The manifest of run {run.run_id}: {error}")
-            continue
-        if graph is not None:
-            store.save_graph(project, run.run_id, run.finished_at, graph)
-            found += 1
+    for runs in by_commit.values():
+        for run in runs[: -_MANIFEST_TRIES - 1 : -1]:
+            try:
+                graph = source.read_graph(project, run.run_id)
+            except Exception as error:  # records without lineage are poorer, not wrong
+                unread.append(f"The manifest of run {run.run_id}: {error}")
+                continue
+            if graph is not None:
+                store.save_graph(project, run.run_id, run.finished_at, graph)
+                found += 1
+                break
     return found

@@ -100,3 +100,19 @@ def test_a_commit_that_is_new_in_the_window_brings_its_lineage(store: RecordStor
 def test_a_project_without_runs_has_no_records(store: RecordStore) -> None:
     assert record_errors(PROJECT, store) == ()
     assert records_as_of(PROJECT, store, START) == ()
+
+
+def test_a_commit_whose_lineage_is_kept_is_not_read_again_on_another_day(store: RecordStore) -> None:
+    detect(PROJECT, FakeDbtSource(runs=[BAD], graph=SHOP), store, DAY)
+    later = replace(BAD, run_id="later", finished_at=BAD.finished_at + timedelta(days=3))
+    next_day = Window.containing(later.finished_at)
+    assert detect(PROJECT, FakeDbtSource(runs=[later], graph=SHOP), store, next_day).graphs == 0
+    changed = replace(later, run_id="changed", git_sha="f" * 40)
+    assert detect(PROJECT, FakeDbtSource(runs=[later, changed], graph=SHOP), store, next_day).graphs == 1
+
+
+def test_where_no_commit_is_told_the_newest_run_of_a_reading_gives_the_lineage(store: RecordStore) -> None:
+    runs = [replace(one, git_sha=None) for one in (GOOD, BAD)]
+    source = FakeDbtSource(runs=runs, graph=SHOP)
+    assert detect(PROJECT, source, store, DAY).graphs == 1
+    assert detect(PROJECT, source, store, DAY).graphs == 0
