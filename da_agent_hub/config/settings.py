@@ -129,9 +129,10 @@ class StateSettings(_Settings):
 
 
 class ScheduleSettings(_Settings):
-    """How far back the hub reads at its first start, and when its day begins."""
+    """How far back the hub reads at its first start, when its day begins, and how late a scheduled dbt run may be."""
 
     history_days: int = Field(default=14, ge=1, le=366)
+    silence_hours: float = Field(default=3.0, gt=0)
     start_date: str = "2025-01-01"
     run_poll_seconds: int = Field(default=60, ge=1)
     issue_poll_seconds: int = Field(default=30, ge=1)
