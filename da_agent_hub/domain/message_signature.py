@@ -116,7 +116,7 @@ _AFTER_THE_QUOTES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
     (re.compile(pattern, re.IGNORECASE), replacement)
     for pattern, replacement in (
         (
-            r"(\bvalues?|\bcast to [\w ]{1,40}|\bfor type [\w (),]{1,40}|\bout of range)\s*:(?!:)\s*"
+            r"(\bvalues?|\bcast to [\w ]{1,40}|\bfor type [\w (),]{1,40}|\bout of range)\s*:\s+"
             r".*?(?=\s(?:in|for|of) (?:column|field)\b|$)",
             r"\1: <value>",
         ),
@@ -229,7 +229,12 @@ def _file(path: str) -> str:
 
 
 def _shortened(readable: Sequence[GraphNode]) -> Callable[[re.Match[str]], str]:
-    return lambda found: _relation(re.split(r"[.:]", re.sub(r"[\"`\[\]]", "", found[0])), readable)
+    def short(found: re.Match[str]) -> str:
+        bare = re.sub(r"[\"`\[\]]", "", found[0])
+        parts = bare.split(".")
+        return bare if parts[0] in _RESOURCES and len(parts) > 2 else _relation(re.split(r"[.:]", bare), readable)
+
+    return short
 
 
 def _relation(parts: Sequence[str], readable: Sequence[GraphNode]) -> str:
@@ -237,8 +242,6 @@ def _relation(parts: Sequence[str], readable: Sequence[GraphNode]) -> str:
     last = parts[-1].lower()
     if last in _FILES:
         return ".".join(parts[-2:])
-    if parts[0].lower() in _RESOURCES and len(parts) > 2:
-        return ".".join(parts)
     called = [(node.unique_id, path) for node in readable if (path := _path_of(node)) and path[-1] == last]
     meant = [unique_id for unique_id, path in called if path[-len(parts) :] == [part.lower() for part in parts]]
     return meant[0] if len(called) > 1 and len(meant) == 1 else parts[-1]

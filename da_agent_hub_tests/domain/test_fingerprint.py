@@ -173,7 +173,10 @@ MOVING: dict[str, st.SearchStrategy[Any]] = {
     "rows": st.integers(1, 10**7),
     "number": _NUMBERS,
     "driver": st.sampled_from([17, 18]),
-    "database": NAMES.filter(lambda name: name not in {"model", "source"}),
+    # A database called as dbt calls its resources looks like the id of one, and keeps its schemas.
+    "database": NAMES.filter(
+        lambda name: name not in {"model", "source", "snapshot", "seed", "test", "macro", "metric"}
+    ),
     "schema": st.one_of(NAMES, st.integers(1, 9999).map("dbt_cloud_pr_{}_77".format)),
     "stamp": st.datetimes().map(lambda at: at.strftime("%Y%m%d%H%M%S%f").zfill(20)),
     "day": st.dates(min_value=datetime(2015, 1, 1).date()).map(lambda day: day.strftime("%Y%m%d")),
