@@ -77,7 +77,11 @@ def private_profile(
     try:
         profile = write_private_profile(project.dbt_copy, private, settings, os.environ, project.original)
     except ProfileError as error:
-        raise Trouble(f"{error} (or name another folder with --profiles-dir, another target with --target)") from None
+        # Of the two next steps of that sentence, the keys of a hub.yaml are none here.
+        said = re.sub(r": set verification\.\w+$", "", str(error)).replace(
+            "add it to verification.environment and ", ""
+        )
+        raise Trouble(f"{said} (or name another folder with --profiles-dir, another target with --target)") from None
     if not profile.adapter_type or importlib.util.find_spec(f"dbt.adapters.{profile.adapter_type}") is None:
         wanted = profile.adapter_type or "unknown"
         raise Trouble(f"the profile's adapter {wanted!r} is not installed: install dbt-{wanted} beside da-agent-hub")

@@ -126,6 +126,8 @@ def _investigate(
             if stay:
                 console.print(f"{_issues_page(home, project)} is up until Ctrl-C")
                 signal.pause()
+            elif seen:
+                console.print("These links answer while try runs: add --stay to look at them.")
     if problems:
         raise Trouble(f"not everything could be done; {home.logs / 'dagster.log'} says more")
 

@@ -34,6 +34,7 @@ def answer(path: Path, home: Path) -> dict[str, Any]:
     assert done.returncode == 0, done.stdout + done.stderr
     content = json.loads(out.read_text())
     assert isinstance(content, dict)
+    assert ("add --stay" in done.stdout) is bool(content["issues"])
     return content
 
 
@@ -70,7 +71,16 @@ def test_no_profile_a_wrong_one_and_a_missing_adapter_are_told_apart(
     monkeypatch.delenv("DBT_PROFILES_DIR", raising=False)
     monkeypatch.chdir(tmp_path)
     project, home = make_shop(tmp_path / "shop"), tmp_path / "home"
-    assert "no target 'prod' (it has dev)" in refused(attempt(project, home, "--target", "prod"))
+    said = refused(attempt(project, home, "--target", "prod"))
+    assert "no target 'prod' (it has dev)" in said
+    assert "verification" not in said
+    write(
+        project,
+        {"profiles.yml": "shop: {target: dev, outputs: {dev: {type: duckdb, path: \"{{ env_var('NO_DB') }}\"}}}\n"},
+    )
+    said = refused(attempt(project, home))
+    assert "NO_DB: set it" in said
+    assert "verification" not in said
     write(project, {"profiles.yml": "shop:\n  target: dev\n  outputs:\n    dev: {type: oracle9, host: x}\n"})
     assert "install dbt-oracle9" in refused(attempt(project, home))
     write(project, {"profiles.yml": "other: {}\n"})
