@@ -38,7 +38,7 @@ types: $(STAMP)
 check: lint types test
 
 lock: $(STAMP)
-	$(BIN)/uv pip compile --universal --generate-hashes --no-emit-index-url --no-annotate --no-header --all-extras --group dev --python-version 3.10 -q -o requirements.lock pyproject.toml
+	$(BIN)/uv pip compile --universal --generate-hashes --no-emit-index-url --no-annotate --no-header --extra duckdb --extra postgres --extra s3 --group dev --python-version 3.10 -q -o requirements.lock pyproject.toml
 
 $(STAMP): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit("Python >= 3.10 is needed, %s is %s: call make PYTHON=/path/to/python3.x" % (sys.executable, sys.version.split()[0]) if sys.version_info < (3, 10) else 0)'

@@ -304,3 +304,14 @@ def test_importing_the_settings_loads_no_heavy_package() -> None:
     code = "import sys, da_agent_hub.config; print(*sorted({name.partition('.')[0] for name in sys.modules}))"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     assert not {"dagster", "requests", "github", "anthropic", "sqlalchemy", "dbt", "yaml"} & set(loaded)
+
+
+def test_a_url_of_object_storage_stays_one_and_its_options_are_read(tmp_path: Path) -> None:
+    text = GOOD.replace(
+        "path: ledger/target", "path: s3://bucket/runs\n      storage_options: {endpoint_url: http://127.0.0.1:1}"
+    )
+    assert text != GOOD
+    sources = [project.source for project in load_settings(write(tmp_path, text), SECRETS).projects]
+    (source,) = [one for one in sources if isinstance(one, DbtCoreSource)]
+    assert source.path == "s3://bucket/runs"
+    assert source.storage_options == {"endpoint_url": "http://127.0.0.1:1"}

@@ -152,7 +152,7 @@ def _dbt_runs(project: ProjectSettings, hub: Hub) -> str:
     since = until - timedelta(days=hub.settings.schedule.history_days)
     if isinstance(project.source, DbtCoreSource):
         where = str(project.source.path)
-        if not project.source.path.is_dir():
+        if isinstance(project.source.path, Path) and not project.source.path.is_dir():
             raise _Failed(f"{where} is not a folder", "run dbt there first, or set source.path")
     else:
         where = f"dbt Cloud account {project.source.account_id}"

@@ -376,7 +376,7 @@ def _anchored(settings: HubSettings, folder: Path) -> HubSettings:
     projects = []
     for project in settings.projects:
         source = project.source
-        if isinstance(source, DbtCoreSource):
+        if isinstance(source, DbtCoreSource) and isinstance(source.path, Path):
             source = source.model_copy(update={"path": anchor(source.path)})
         verification = project.verification.model_copy(
             update={

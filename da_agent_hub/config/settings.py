@@ -4,9 +4,17 @@ from __future__ import annotations
 
 from datetime import date
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
+from pydantic import BaseModel, ConfigDict, Field, PlainValidator, SecretStr, field_validator
+
+
+def _path_or_url(value: object) -> Path | str:
+    if isinstance(value, Path):
+        return value
+    if not isinstance(value, str) or not value:
+        raise ValueError("a path, or a URL such as s3://bucket/runs, is missing")
+    return value if "://" in value else Path(value)
 
 
 class _Settings(BaseModel):
@@ -26,10 +34,16 @@ class DbtCloudSource(_Settings):
 
 
 class DbtCoreSource(_Settings):
-    """Artifacts of dbt Core: a ``target/`` directory, or a folder that holds one folder a run."""
+    """Artifacts of dbt Core: a ``target/`` directory, or a folder that holds one folder a run, at any depth.
+
+    ``path`` may be a URL, such as ``s3://bucket/runs``; ``storage_options`` then go to its file system (credentials
+    come from the cloud's own environment). ``environment`` names where all of it ran; without, it is dbt's target.
+    """
 
     type: Literal["dbt_core"]
-    path: Path
+    path: Annotated[Path | str, PlainValidator(_path_or_url)]
+    environment: str | None = None
+    storage_options: dict[str, Any] = {}
 
 
 DbtSource = Annotated[DbtCloudSource | DbtCoreSource, Field(discriminator="type")]

@@ -122,7 +122,7 @@ class Hub:
             )
         from ..adapters.dbt_core import DbtCoreRuns
 
-        return DbtCoreRuns(project.source)
+        return DbtCoreRuns(project.source, memory=self.settings.state.artifacts_dir)
 
     def _run_listing(self, source: DbtCloudSource) -> RunListing:
         """What an account's projects share, so that a poll asks for it once."""

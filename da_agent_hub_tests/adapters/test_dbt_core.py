@@ -24,10 +24,13 @@ def runs_of(path: Path) -> DbtCoreRuns:
     return DbtCoreRuns(DbtCoreSource(type="dbt_core", path=path))
 
 
-def sole_run(source: DbtCoreRuns) -> DbtRun:
+def every_run(source: DbtCoreRuns) -> list[DbtRun]:
     listed = source.finished_runs("shop", NOW - timedelta(days=1), NOW + timedelta(days=1))
-    assert len(listed) == 1
-    return source.read_run("shop", listed[0].run_id)
+    return [source.read_run("shop", one.run_id) for one in listed]
+
+
+def build_of(source: DbtCoreRuns) -> DbtRun:
+    return next(run for run in every_run(source) if run.steps[0].name == "dbt build")
 
 
 @pytest.fixture(scope="module")
@@ -40,10 +43,13 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_every_result_of_a_build_is_read_with_its_meaning(built: Path) -> None:
-    run = sole_run(runs_of(built / "target"))
+    build, freshness = every_run(runs_of(built / "target"))
+    run = build
     said = statuses(built / "target" / "run_results.json")
     assert {one.unique_id: one.status for one in run.steps[-1].results} == said
     assert (run.environment, run.git_sha, run.status, run.unread) == ("prod", "f" * 40, "error", ())
+    assert (freshness.steps[0].name, freshness.status) == ("dbt source freshness", "error")
+    assert build.run_id != freshness.run_id
     unique = next(one for one in run.steps[-1].results if one.unique_id.startswith(UNIQUE))
     assert (unique.outcome, unique.failures) == (Outcome.BAD, 1)
     assert unique.compiled_sql
@@ -52,7 +58,7 @@ def test_every_result_of_a_build_is_read_with_its_meaning(built: Path) -> None:
 
 def test_the_lineage_knows_tests_owners_exposures_and_unit_tests(built: Path) -> None:
     source = runs_of(built / "target")
-    graph = source.read_graph("shop", sole_run(source).run_id)
+    graph = source.read_graph("shop", build_of(source).run_id)
     assert graph is not None
     assert (graph.package, graph.adapter_type) == ("shop", "duckdb")
     staging = graph.nodes["model.shop.stg_orders"]
@@ -80,12 +86,12 @@ def test_the_lineage_knows_tests_owners_exposures_and_unit_tests(built: Path) ->
 
 def test_each_failure_of_a_real_build_is_classified_and_skips_get_no_record(built: Path) -> None:
     source = runs_of(built / "target")
-    run = sole_run(source)
+    runs, run = every_run(source), build_of(source)
     graph = source.read_graph("shop", run.run_id)
-    kinds = {one.kind for one in failures_of(run, graph)}
+    kinds = {one.kind for run in runs for one in failures_of(run, graph)}
     assert {FailureKind.SOURCE_FRESHNESS, FailureKind.UNIT_TEST, FailureKind.TEST} <= kinds
-    records = build_records([run], graph)
-    bad = {one.unique_id for _, one in run.results() if one.outcome is Outcome.BAD}
+    records = build_records(runs, graph)
+    bad = {one.unique_id for run in runs for _, one in run.results() if one.outcome is Outcome.BAD}
     assert bad == {node for record in records for node in (record.node, *record.members)}
     assert {"unit_test_mismatch", "stale_source", "row_condition"} <= {record.error_class for record in records}
     skipped = {one.unique_id for _, one in run.results() if one.outcome is Outcome.SKIPPED}
@@ -100,8 +106,10 @@ def test_results_left_over_from_an_earlier_command_are_not_believed(built: Path,
     write_shop(root, models__orders_dot_sql="select * from {{ ref('stg_order') }}\n")
     assert dbt(root, "build").returncode == 2
     assert (root / "target" / "run_results.json").read_bytes() == before
-    run = sole_run(runs_of(root / "target"))
+    build, _, run = every_run(runs_of(root / "target"))
+    assert {one.unique_id: one.status for _, one in build.results()} == statuses(root / "target" / "run_results.json")
     assert list(run.results()) == []
+    assert run.environment == "prod"
     failure = failures_of(run, None)[0]
     assert (failure.kind, failure.unique_id, failure.path) == (FailureKind.COMPILE, None, "models/orders.sql")
     assert "'stg_order' which was not found" in failure.message
@@ -111,21 +119,7 @@ def test_a_results_file_that_docs_generate_wrote_hides_no_log(built: Path, tmp_p
     root = tmp_path / "shop"
     shutil.copytree(built, root)
     assert dbt(root, "docs", "generate").returncode == 0
-    run = sole_run(runs_of(root / "target"))
-    assert [step.name for step in run.steps] == ["dbt source freshness"]
-
-
-def test_a_folder_of_run_folders_is_read_run_by_run_and_a_broken_one_says_so(built: Path, tmp_path: Path) -> None:
-    for name in ("first", "second"):
-        shutil.copytree(built / "target", tmp_path / name)
-    (tmp_path / "second" / "run_results.json").write_text('{"metadata": {"invocation_id": "x"}, "resu')
-    source = runs_of(tmp_path)
-    listed = source.finished_runs("shop", NOW - timedelta(days=1), NOW + timedelta(days=1))
-    assert sorted(one.run_id for one in listed) == ["first", "second"]
-    assert source.read_run("shop", "first").unread == ()
-    broken = source.read_run("shop", "second")
-    assert len(broken.unread) == 1
-    assert "run_results.json is cut at byte 42" in broken.unread[0]
+    assert [run.steps[0].name for run in every_run(runs_of(root / "target"))] == ["dbt source freshness"]
 
 
 def test_a_path_without_artifacts_is_one_clear_error(tmp_path: Path) -> None:
