@@ -137,7 +137,8 @@ class DbtCloudApi:
         def read(response: requests.Response) -> Page | None:
             if response.status_code == 304:
                 return None
-            envelope = self._envelope(response, operation)
+            # A listing is asked for within a sensor's tick.
+            envelope = self._envelope(response, operation, min(self._whole_answer, self._patience))
             entries, total = envelope.get("data"), _total(envelope)
             if not isinstance(entries, list) and not (entries is None and total == 0):
                 raise DbtCloudUnavailableError(
@@ -157,7 +158,7 @@ class DbtCloudApi:
         """
 
         def read(response: requests.Response) -> dict[str, Any]:
-            data = self._envelope(response, operation).get("data")
+            data = self._envelope(response, operation, self._whole_answer).get("data")
             if not isinstance(data, dict):
                 raise DbtCloudUnavailableError(
                     f"{operation}: dbt Cloud answered 200 without any data. Try again later."
@@ -176,7 +177,7 @@ class DbtCloudApi:
         """
 
         def read(response: requests.Response) -> _T:
-            return keep(self._pieces(response, operation, _LARGEST_ARTIFACT))
+            return keep(self._pieces(response, operation, _LARGEST_ARTIFACT, self._whole_answer))
 
         return self._get(path, parameters, operation, read, {"Accept": "*/*"})
 
@@ -230,12 +231,13 @@ class DbtCloudApi:
                 "Check the host in hub.yaml and the network, then try again."
             ) from error
 
-    def _pieces(self, response: requests.Response, operation: str, largest: int) -> Iterator[bytes]:
+    def _pieces(self, response: requests.Response, operation: str, largest: int, seconds: float) -> Iterator[bytes]:
         """A body, decoded; one that ends too early raises, which ``requests`` leaves unnoticed for gzip."""
         packed = response.headers.get("Content-Encoding", "").strip().lower() == "gzip"
         inflate = zlib.decompressobj(wbits=31)
-        deadline, size = time.monotonic() + self._whole_answer, 0
-        for piece in response.raw.stream(_PIECE, decode_content=False):
+        deadline, size = time.monotonic() + seconds, 0
+        # One read at a time: a longer one would wait for a server that drips, and never look at the clock.
+        while piece := response.raw.read1(_PIECE, decode_content=False):
             try:
                 found = inflate.decompress(piece) if packed else piece
             except zlib.error as error:
@@ -247,15 +249,14 @@ class DbtCloudApi:
                 raise DbtCloudError(f"{operation}: dbt Cloud's answer is longer than {largest:,} bytes: not read.")
             if time.monotonic() > deadline:
                 raise DbtCloudUnavailableError(
-                    f"{operation}: dbt Cloud's answer had not ended after {self._whole_answer:.0f} seconds. "
-                    "Try again later."
+                    f"{operation}: dbt Cloud's answer had not ended after {seconds:.0f} seconds. Try again later."
                 )
             yield found
         if packed and not inflate.eof:
             raise DbtCloudUnavailableError(f"{operation}: dbt Cloud's answer was cut after {size} bytes.")
 
-    def _envelope(self, response: requests.Response, operation: str) -> dict[str, Any]:
-        body = b"".join(self._pieces(response, operation, _LARGEST_ANSWER))
+    def _envelope(self, response: requests.Response, operation: str, seconds: float) -> dict[str, Any]:
+        body = b"".join(self._pieces(response, operation, _LARGEST_ANSWER, seconds))
         try:
             envelope = json.loads(body)
         except ValueError as error:
