@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import gzip
 import json
+import os
 import time
+import tracemalloc
 from collections import Counter
 from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
@@ -14,6 +17,7 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
+from da_agent_hub.adapters.artifact_cache import ArtifactCache
 from da_agent_hub.adapters.dbt_cloud import DbtCloudRuns
 from da_agent_hub.adapters.dbt_cloud_api import DbtCloudApi, DbtCloudError, DbtCloudUnavailableError
 from da_agent_hub.adapters.record_store import SqlRecordStore, open_record_store
@@ -98,6 +102,7 @@ PASSING = {
     "hung up": Fault(hang_up=True),
     "cut": Fault(cut=0.5),
     "cut to nothing": Fault(cut=0.0),
+    "cut between chunks": Fault(cut=0.5, chunked=True),
     "gzip cut": Fault(gzip_cut=True),
     "gzip damaged": Fault(headers={"Content-Encoding": "gzip"}),
     "silent": Fault(silence=1.0),
@@ -424,6 +429,27 @@ def test_every_command_with_results_is_read(team: Team, command: str) -> None:
     team.cloud.add_results(4, 1, {"model.shop.z": "error"}, which=which)
     assert team.detect().unread == ()
     assert team.kept()["4"] == ["model.shop.z error"]
+
+
+def test_answers_that_are_compressed_or_of_no_announced_length_are_read(team: Team) -> None:
+    packed = gzip.compress(team.cloud.artifacts[2, 2, "run_results.json"])
+    team.cloud.spoil(RESULTS, Fault(body=packed, headers={"Content-Encoding": "gzip"}, chunked=True))
+    team.cloud.spoil(LISTING, Fault(chunked=True))
+    team.cloud.spoil(RUN, Fault(chunked=True))
+    assert team.detect().unread == ()
+    assert team.kept() == WHOLE
+
+
+def test_a_large_artifact_comes_in_pieces(team: Team, tmp_path: Path) -> None:
+    body = team.cloud.artifacts[2, 2, "manifest.json"] = os.urandom(1_000_000) * 30
+    api = DbtCloudApi(team.cloud.url, ACCOUNT, TOKEN)
+    cache = ArtifactCache(tmp_path / "large")
+    tracemalloc.start()
+    api.download("runs/2/artifacts/manifest.json", {"step": "2"}, "Reading", lambda pieces: cache.keep(pieces, "large"))
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most < 3_000_000
+    assert cache.get("large") == body
 
 
 def test_artifacts_are_downloaded_once_whoever_reads_them(team: Team) -> None:

@@ -26,7 +26,8 @@ class Fault:
     """How an answer is spoilt; what is not named stays as it was.
 
     ``cut`` sends only that share of the body it announces, ``gzip_cut`` announces and sends the beginning of a gzip,
-    ``silence`` waits before the answer and ``drip`` between its bytes, in seconds; ``hang_up`` says nothing at all.
+    ``chunked`` announces no length, ``silence`` waits before the answer and ``drip`` between its bytes, in seconds;
+    ``hang_up`` says nothing at all.
     """
 
     status: int | None = None
@@ -34,6 +35,7 @@ class Fault:
     headers: Mapping[str, str] = field(default_factory=dict)
     cut: float = 1.0
     gzip_cut: bool = False
+    chunked: bool = False
     silence: float = 0.0
     drip: float = 0.0
     hang_up: bool = False
@@ -132,10 +134,14 @@ class FaultyDbtCloud:
             handler.send_response_only(status)
             for name, value in {"Date": handler.date_time_string(), **headers}.items():
                 handler.send_header(name, value)
-            handler.send_header("Content-Length", str(len(body)))
+            length = ("Transfer-Encoding", "chunked") if fault.chunked else ("Content-Length", str(len(body)))
+            handler.send_header(*length)
             handler.end_headers()
             sent = body[: int(len(body) * fault.cut)]
-            if fault.drip:
+            if fault.chunked:
+                pieces = [sent[at : at + 50] for at in range(0, len(sent), 50)] + ([b""] if sent == body else [])
+                handler.wfile.write(b"".join(b"%x\r\n%s\r\n" % (len(piece), piece) for piece in pieces))
+            elif fault.drip:
                 for at in range(len(sent)):
                     handler.wfile.write(sent[at : at + 1])
                     time.sleep(fault.drip)
