@@ -100,7 +100,7 @@ class DbtCloudApi:
         whole_answer: float = 300.0,
         attempts: int = 4,
         backoff: float = 0.5,
-        patience: float = 40.0,
+        patience: float = 30.0,
         connections: int = 8,
     ) -> None:
         self.host = normalised_host(host)
