@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import gzip
-import json
 import os
 import time
 import tracemalloc
-from collections import Counter
 from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
 from email.utils import format_datetime
@@ -15,81 +13,28 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pydantic import SecretStr
 
 from da_agent_hub.adapters.artifact_cache import ArtifactCache
-from da_agent_hub.adapters.dbt_cloud import DbtCloudRuns
 from da_agent_hub.adapters.dbt_cloud_api import DbtCloudApi, DbtCloudError, DbtCloudUnavailableError
-from da_agent_hub.adapters.record_store import SqlRecordStore, open_record_store
-from da_agent_hub.config import DbtCloudSource, ProjectSettings
-from da_agent_hub.domain.dbt import DbtRun
-from da_agent_hub.domain.failure import FailureKind
-from da_agent_hub.domain.run_failures import failures_of
-from da_agent_hub.domain.window import Window
-from da_agent_hub.stages.detect import Detection, detect
 from da_agent_hub_tests.contracts.dbt_cloud_contract import CloudServer, DbtCloudContract
 from da_agent_hub_tests.fakes.faulty_dbt_cloud import ACCOUNT, TOKEN, Fault, FaultyDbtCloud
 
-WINDOW = Window.of("2026-11-01")
-NOON = WINDOW.start + timedelta(hours=6)
-MANIFEST = json.dumps(
-    {"metadata": {"project_name": "shop"}, "nodes": {"model.shop.a": {"name": "a"}, "model.shop.b": {"name": "b"}}}
-).encode()
+from .cloud_team import GREEN, WHOLE, WINDOW, Team, runs_of, three_runs
+
 LISTING, RUN, RESULTS = r"/runs/$", r"/runs/2/$", r"/runs/2/artifacts/run_results.json\?step=2"
 
 
 @pytest.fixture
 def cloud() -> Iterator[FaultyDbtCloud]:
-    """Three runs of two steps each; the second run failed."""
     with FaultyDbtCloud() as server:
-        for number in (1, 2, 3):
-            failed = number == 2
-            server.add_run(number, NOON + timedelta(minutes=number), ["dbt seed", "dbt build"], failed=failed)
-            server.add_results(number, 1, {"seed.shop.countries": "success"}, which="seed")
-            server.add_results(number, 2, {"model.shop.a": "error" if failed else "success", "model.shop.b": "success"})
-            server.artifacts[number, 2, "manifest.json"] = MANIFEST
+        three_runs(server)
         yield server
-
-
-def source_of(cloud: FaultyDbtCloud) -> DbtCloudSource:
-    return DbtCloudSource(type="dbt_cloud", host=cloud.url, account_id=ACCOUNT, token=SecretStr(TOKEN), project_id=5)
-
-
-def runs_of(cloud: FaultyDbtCloud, directory: Path, **settings: Any) -> DbtCloudRuns:
-    quick = {"timeout": (1.0, 0.4), "whole_answer": 0.8, "backoff": 0.01, "attempts": 3, **settings}
-    api = DbtCloudApi(cloud.url, ACCOUNT, TOKEN, **quick)
-    return DbtCloudRuns(source_of(cloud), directory / "artifacts", api=api)
-
-
-class Team:
-    """One project read from a cloud into a store of its own."""
-
-    def __init__(self, cloud: FaultyDbtCloud, directory: Path) -> None:
-        self.cloud, self.directory = cloud, directory
-        self.store: SqlRecordStore = open_record_store(f"sqlite:///{directory / 'hub.db'}")
-        self.project = ProjectSettings(name="shop", repo="acme/shop", source=source_of(cloud))
-
-    def detect(self, **settings: Any) -> Detection:
-        return detect(self.project, runs_of(self.cloud, self.directory, **settings), self.store, WINDOW)
-
-    def kept(self) -> dict[str, list[str]]:
-        """Node statuses of each kept run; a node that is there twice is there twice."""
-        return {run.run_id: sorted(nodes_of(run)) for run in self.store.runs("shop")}
-
-
-def nodes_of(run: DbtRun) -> list[str]:
-    read = [f"{result.unique_id} {result.status}" for _, result in run.results()]
-    return read + [f"{one} success" for step in run.steps for one in step.passed.unique_ids]
 
 
 @pytest.fixture
 def team(cloud: FaultyDbtCloud, tmp_path: Path) -> Team:
     return Team(cloud, tmp_path)
 
-
-GREEN = ["model.shop.a success", "model.shop.b success", "seed.shop.countries success"]
-RED = ["model.shop.a error", "model.shop.b success", "seed.shop.countries success"]
-WHOLE = {"1": GREEN, "2": RED, "3": GREEN}
 
 PASSING = {
     "408": Fault(408),
@@ -229,208 +174,6 @@ def test_a_run_that_is_gone_when_it_is_read_is_said_and_costs_no_other(team: Tea
     assert set(team.kept()) == {"1", "3"}
 
 
-def test_artifacts_of_the_last_step_for_every_step_are_not_told_twice(team: Team) -> None:
-    team.cloud.ignores_steps = True
-    found = team.detect()
-    assert team.kept()["2"] == ["model.shop.a error", "model.shop.b success"]
-    assert [len(run.unread) for run in found.read] == [1, 1, 1]
-    assert "went well and has left no results of its own" in found.unread[0]
-
-
-def test_results_of_the_step_before_are_not_believed_of_the_step_that_left_them_in_place(team: Team) -> None:
-    team.cloud.artifacts[2, 2, "run_results.json"] = team.cloud.artifacts[2, 1, "run_results.json"]
-    team.cloud.runs[2]["run_steps"][1]["logs"] = (
-        "02:00:01  Encountered an error:\nCompilation Error\n"
-        "  Model 'model.shop.a' (models/a.sql) depends on a node named 'x' which was not found"
-    )
-    found = team.detect()
-    assert found.unread == ()
-    assert team.kept()["2"] == ["seed.shop.countries success"]
-    (failure,) = failures_of(next(run for run in found.read if run.run_id == "2"), None)
-    assert (failure.kind, failure.step) == (FailureKind.COMPILE, 2)
-
-
-@pytest.mark.parametrize("minutes", [-7, -4, -1, 1, 4, 7])
-def test_a_clock_that_is_minutes_off_loses_no_results_and_swaps_none(team: Team, minutes: int) -> None:
-    clock = timedelta(minutes=minutes)
-    for number in (1, 2, 3):
-        failed = number == 2
-        team.cloud.add_results(number, 1, {"seed.shop.countries": "success"}, which="seed", clock=clock)
-        statuses = {"model.shop.a": "error" if failed else "success", "model.shop.b": "success"}
-        team.cloud.add_results(number, 2, statuses, clock=clock)
-    found = team.detect()
-    assert found.unread == ()
-    assert team.kept() == WHOLE
-    assert all([step.nodes for step in run.steps] == [1, 2] for run in found.read)
-
-
-def test_docs_that_were_generated_last_hide_no_failure(team: Team) -> None:
-    team.cloud.add_run(4, NOON + timedelta(minutes=4), ["dbt build", "dbt docs generate"])
-    team.cloud.add_results(4, 1, {"model.shop.a": "error"})
-    team.cloud.add_results(4, 2, {"model.shop.a": "success"}, which="generate")
-    team.detect()
-    assert team.kept()["4"] == ["model.shop.a error"]
-
-
-def test_a_log_that_comes_late_is_read_when_it_is_there(team: Team) -> None:
-    del team.cloud.artifacts[2, 2, "run_results.json"]
-    step = team.cloud.runs[2]["run_steps"][1]
-    step["logs"] = ""
-    (sentence,) = team.detect().unread
-    assert "failed and has left neither an artifact nor a log yet" in sentence
-    step["logs"] = "Database Error\n  connection refused"
-    found = team.detect()
-    assert found.unread == ()
-    (failure,) = failures_of(found.read[0], None)
-    assert "connection refused" in failure.message
-
-
-def test_a_giant_log_is_kept_to_its_end(team: Team) -> None:
-    del team.cloud.artifacts[2, 2, "run_results.json"]
-    team.cloud.runs[2]["run_steps"][1]["logs"] = "x" * 30_000_000 + "\nDatabase Error\n  disk full"
-    found = team.detect(timeout=(1.0, 20.0), whole_answer=60.0)
-    run = next(run for run in found.read if run.run_id == "2")
-    assert found.unread == ()
-    assert len(run.steps[1].log) == 20_000
-    assert run.steps[1].log.endswith("disk full")
-
-
-@pytest.mark.parametrize(
-    ("number", "flags", "meant"),
-    [
-        (40, {"is_error": True}, "error"),
-        (40, {"is_success": True}, "success"),
-        (40, {"is_cancelled": True}, "cancelled"),
-        (None, {}, "error"),
-        ("20", {}, "error"),
-    ],
-)
-def test_a_status_of_tomorrow_is_read_said_and_never_taken_for_success_without_a_word(
-    team: Team, number: Any, flags: dict[str, bool], meant: str
-) -> None:
-    team.cloud.runs[2] |= {"status": number, **flags}
-    found = team.detect()
-    assert next(run.status for run in found.read if run.run_id == "2") == meant
-    assert f"a status that is not known ({number}): taken as {meant}" in found.unread[0]
-    assert team.kept() == WHOLE
-
-
-def test_steps_without_index_or_name_or_status_are_read_in_their_order(team: Team) -> None:
-    for step in team.cloud.runs[2]["run_steps"]:
-        del step["index"]
-    team.cloud.runs[3]["run_steps"] = [None, "step", *team.cloud.runs[3]["run_steps"], {}]
-    assert team.detect().unread == ()
-    assert team.kept() == WHOLE
-
-
-def test_a_run_that_never_began_is_told_in_the_words_of_dbt_cloud(team: Team) -> None:
-    said = "This run timed out after 12 hours in the queue."
-    team.cloud.add_run(4, NOON, failed=True, status_message=said, started_at=None)
-    team.cloud.add_run(
-        5, NOON, status=30, status_message="Cancelled by a newer run.", started_at=None, finished_at=None
-    )
-    found = team.detect()
-    assert found.unread == ()
-    told = {run.run_id: failures_of(run, None)[0] for run in found.read if run.run_id in "45"}
-    assert told["4"].message == said
-    assert told["5"].kind is FailureKind.CANCELLED
-    assert "Cancelled by a newer run." in told["5"].message
-
-
-def test_a_run_that_is_still_going_is_found_when_it_has_finished_however_long_it_took(team: Team) -> None:
-    slow = team.cloud.add_run(4, NOON + timedelta(hours=9), ["dbt build"], status=3)
-    finished = slow["finished_at"]
-    slow["finished_at"] = None
-    assert {run.run_id for run in team.detect().read} == {"1", "2", "3"}
-    slow |= {"status": 10, "finished_at": finished}
-    team.cloud.add_results(4, 1, {"model.shop.a": "success"})
-    assert [run.run_id for run in team.detect().read] == ["4"]
-
-
-def many(cloud: FaultyDbtCloud, first: int, count: int, since: datetime) -> None:
-    for number in range(first, first + count):
-        cloud.add_run(number, since + timedelta(seconds=number))
-
-
-def listed(cloud: FaultyDbtCloud, directory: Path) -> list[str]:
-    found = runs_of(cloud, directory).finished_runs("shop", WINDOW.start, WINDOW.end)
-    assert [one.finished_at for one in found] == sorted(one.finished_at for one in found)
-    return [one.run_id for one in found]
-
-
-def test_runs_that_show_up_or_go_while_pages_are_read_neither_hide_nor_double_others(team: Team) -> None:
-    many(team.cloud, 1_000, 250, NOON)
-    moves = iter(
-        [
-            lambda: None,
-            lambda: many(team.cloud, 2_000, 5, WINDOW.start),  # pushes the rest towards the end
-            lambda: [team.cloud.runs.pop(number) for number in range(1_000, 1_007)],  # draws the rest to the front
-        ]
-    )
-    team.cloud.before_page = lambda offset: next(moves, lambda: None)()
-    found = listed(team.cloud, team.directory)
-    assert max(Counter(found).values()) == 1
-    assert {str(number) for number in team.cloud.runs} <= set(found)
-
-
-def test_a_run_that_shows_up_late_in_the_middle_of_an_old_listing_is_found_by_the_next_poll(team: Team) -> None:
-    many(team.cloud, 1_000, 250, NOON)
-    runs = runs_of(team.cloud, team.directory)
-
-    def poll() -> set[str]:
-        return {one.run_id for one in runs.finished_runs("shop", WINDOW.start, datetime.now(timezone.utc))}
-
-    first = poll()
-    asked = team.cloud.times_asked(LISTING)
-    assert poll() == first
-    assert team.cloud.times_asked(LISTING) == asked + 1
-    team.cloud.add_run(2_000, NOON + timedelta(seconds=1_180, milliseconds=500))
-    assert poll() - first == {"2000"}
-
-
-@pytest.mark.parametrize("etags", [True, False])
-def test_an_unchanged_poll_asks_once_and_gets_no_body_where_the_server_knows_etags(team: Team, etags: bool) -> None:
-    team.cloud.gives_etags = etags
-    runs = runs_of(team.cloud, team.directory)
-    for _ in range(3):
-        runs.finished_runs("shop", WINDOW.start, datetime.now(timezone.utc))
-    assert [one.status for one in team.cloud.asked] == ([200, 304, 304] if etags else [200] * 3)
-
-
-@pytest.mark.parametrize(
-    "more",
-    [
-        {"trigger": {"cause_category": "ci"}},
-        {"trigger": {"cause_category": "merge"}},
-        {"trigger": {"cause_category": "git_provider_webhook"}},
-        {"trigger": {"cause_category": "rerun", "github_pull_request_id": 7}},
-        {"trigger": {"cause_category": "api", "gitlab_merge_request_id": 7}},
-        {"trigger": {"schema_override": "dbt_cloud_pr_7_12"}},
-        {"trigger": None, "job": {"name": "Slim CI", "job_type": "ci"}},
-    ],
-)
-def test_runs_for_pull_requests_and_merges_are_left_out(team: Team, more: dict[str, Any]) -> None:
-    team.cloud.runs[2] |= more
-    assert listed(team.cloud, team.directory) == ["1", "3"]
-
-
-def test_freshness_that_a_build_checked_is_read_where_the_run_says_so(team: Team) -> None:
-    team.cloud.runs[1]["has_sources_generated"] = True
-    team.cloud.add_results(1, 2, {"source.shop.raw.orders": "warn"}, name="sources.json", invocation="invocation-1-2")
-    team.detect()
-    assert team.kept()["1"] == sorted([*GREEN, "source.shop.raw.orders warn"])
-    assert team.cloud.times_asked(r"/runs/[23]/artifacts/sources") == 0
-
-
-@pytest.mark.parametrize("command", ["dbt retry", "dbt clone", "dbt snapshot", "dbtf build", "dbt deps && dbt build"])
-def test_every_command_with_results_is_read(team: Team, command: str) -> None:
-    team.cloud.add_run(4, NOON, [command], failed=True)
-    which = {"dbt clone": "clone", "dbt snapshot": "snapshot"}.get(command, "build")
-    team.cloud.add_results(4, 1, {"model.shop.z": "error"}, which=which)
-    assert team.detect().unread == ()
-    assert team.kept()["4"] == ["model.shop.z error"]
-
-
 def test_answers_that_are_compressed_or_of_no_announced_length_are_read(team: Team) -> None:
     packed = gzip.compress(team.cloud.artifacts[2, 2, "run_results.json"])
     team.cloud.spoil(RESULTS, Fault(body=packed, headers={"Content-Encoding": "gzip"}, chunked=True))
@@ -450,23 +193,3 @@ def test_a_large_artifact_comes_in_pieces(team: Team, tmp_path: Path) -> None:
     tracemalloc.stop()
     assert most < 3_000_000
     assert cache.get("large") == body
-
-
-def test_artifacts_are_downloaded_once_whoever_reads_them(team: Team) -> None:
-    team.detect()
-    asked = team.cloud.times_asked("artifacts")
-    other = Team(team.cloud, team.directory)
-    other.store = open_record_store(f"sqlite:///{team.directory / 'other.db'}")
-    other.detect()
-    assert other.kept() == WHOLE
-    assert team.cloud.times_asked("artifacts") == asked
-
-
-def test_forty_runs_read_by_several_threads_each_keep_their_own_results(team: Team) -> None:
-    for number in range(1_000, 1_040):
-        team.cloud.add_run(number, NOON + timedelta(seconds=number), ["dbt build"])
-        team.cloud.add_results(number, 1, {f"model.shop.m{number}": "success"})
-    assert team.detect().unread == ()
-    assert {run: nodes for run, nodes in team.kept().items() if len(run) == 4} == {
-        str(number): [f"model.shop.m{number} success"] for number in range(1_000, 1_040)
-    }
