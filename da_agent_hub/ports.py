@@ -11,6 +11,7 @@ from typing import Any, Protocol
 from .domain.command import InboxEvent
 from .domain.dbt import DbtRun, ProjectGraph
 from .domain.error_record import ErrorRecord, ProvenCategory
+from .domain.expected_runs import DbtJob, JobsSeen
 from .domain.fix_proposal import FixProposal
 from .domain.investigation import FileChange, Investigation, InvestigationCase
 from .domain.issue import Comment, Issue, IssueDraft, IssueRef, PullRequest, RepoRef, TimelineEvent
@@ -40,6 +41,12 @@ class DbtRunSource(Protocol):
 
     def read_graph(self, project: str, run_id: str) -> ProjectGraph | None:
         """The lineage as of a run, or None where the run left no manifest."""
+
+    def jobs(self, project: str) -> Sequence[DbtJob]:
+        """The project's jobs with their schedules, those for pull requests left out; empty where nothing is known."""
+
+    def going_jobs(self, project: str) -> frozenset[str]:
+        """Ids of jobs of which a run waits, starts or runs at this moment."""
 
 
 class IssueTracker(Protocol):
@@ -145,6 +152,12 @@ class RecordStore(Protocol):
 
     def graph_commit(self, project: str, until: datetime) -> str | None:
         """The commit that the newest lineage kept before ``until`` is of; None where there is none or it is unknown."""
+
+    def remember_jobs(self, seen: JobsSeen) -> None:
+        """Keep a look at a project's jobs; the first look of a moment stays."""
+
+    def jobs_seen(self, project: str, until: datetime | None = None) -> Sequence[JobsSeen]:
+        """Kept looks, oldest first, up to and with ``until``."""
 
     # error records
     def save_records(self, project: str, records: Sequence[ErrorRecord]) -> None:

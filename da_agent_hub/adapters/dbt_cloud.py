@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 from ..config import DbtCloudSource
 from ..domain.dbt import DbtRun, DbtStep, ProjectGraph
+from ..domain.expected_runs import DbtJob
 from ..ports import DbtRunSummary
 from .artifact_cache import ArtifactCache
 from .dbt_artifacts import (
@@ -158,6 +159,23 @@ class DbtCloudRuns:
                 return graph
         return None
 
+    def jobs(self, project: str) -> Sequence[DbtJob]:
+        """The project's jobs with their schedules; those for pull requests and merges are left out.
+
+        Raises:
+            DbtCloudError: the listing failed.
+        """
+        listed = self._listing.jobs.jobs(f"Listing the dbt jobs of {project}")
+        return [one.job for one in listed if self._is_of_source(one.project_id, one.environment_id, one.job.job_id)]
+
+    def going_jobs(self, project: str) -> frozenset[str]:
+        """Ids of jobs, of any project, of which a run is queued, starting or running.
+
+        Raises:
+            DbtCloudError: the runs could not be listed.
+        """
+        return self._listing.jobs.going(f"Listing the running dbt runs of {project}")
+
     def _run(self, run_id: str, operation: str) -> dict[str, Any]:
         asked = {"include_related": "run_steps,trigger,job,environment"}
         run = {"id": run_id, **self._api.one(f"runs/{run_id}/", asked, operation)}
@@ -166,12 +184,14 @@ class DbtCloudRuns:
         return run
 
     def _is_wanted(self, run: ListedRun) -> bool:
+        return not run.for_a_change and self._is_of_source(run.project_id, run.environment_id, run.job_id)
+
+    def _is_of_source(self, project_id: int | None, environment_id: int | None, job_id: str) -> bool:
         source = self._source
         return (
-            not run.for_a_change
-            and source.project_id in (None, run.project_id)
-            and (not source.job_ids or run.job_id in {str(one) for one in source.job_ids})
-            and (not source.environment_ids or run.environment_id in source.environment_ids)
+            source.project_id in (None, project_id)
+            and (not source.job_ids or job_id in {str(one) for one in source.job_ids})
+            and (not source.environment_ids or environment_id in source.environment_ids)
         )
 
     def _url(self, run: ListedRun) -> str:

@@ -14,6 +14,7 @@ from typing import Any
 
 from .dbt_artifacts import aware
 from .dbt_cloud_api import DbtCloudApi, DbtCloudError, DbtCloudParametersError, Page
+from .dbt_cloud_jobs import JobListing
 
 _log = logging.getLogger(__name__)
 
@@ -76,6 +77,7 @@ class RunListing:
     def __init__(self, api: DbtCloudApi, project_ids: frozenset[int] = frozenset()) -> None:
         self.api = api
         self._project_id = next(iter(project_ids)) if len(project_ids) == 1 else None
+        self.jobs = JobListing(api, self._project_id)
         self._range: Callable[[datetime, datetime], str | Sequence[str]] = _as_json
         self._answers: OrderedDict[tuple[datetime, datetime], _Answered] = OrderedDict()
         self._shared: _Shared | None = None
@@ -167,9 +169,10 @@ class RunListing:
             if self._range is _as_pair:
                 raise
             # dbt Cloud takes the range as JSON, while its OpenAPI description wants the parameter twice.
+            asked["finished_at__range"] = _as_pair(begin, end)
+            page = self.api.page("runs/", asked, operation, offset=offset, etag=etag)
             self._range = _as_pair
-            asked["finished_at__range"] = self._range(begin, end)
-            return self.api.page("runs/", asked, operation, offset=offset, etag=etag)
+            return page
 
     def _remember(self, begin: datetime, end: datetime, answered: _Answered) -> None:
         self._answers[begin, end] = answered

@@ -11,6 +11,7 @@ from typing import Any
 
 from ..config import DbtCoreSource
 from ..domain.dbt import DbtRun, DbtStep, Outcome, ProjectGraph
+from ..domain.expected_runs import DbtJob
 from ..ports import DbtRunSummary
 from .dbt_artifacts import Invocation, UnreadableArtifactError, read_manifest, read_run_results, read_sources
 from .dbt_log import DbtLog, read_log
@@ -70,6 +71,7 @@ class DbtCoreRuns:
         self._folders = RunFolders(source.path, source.storage_options)
         self._git_sha = git_sha
         self._environment = environment or source.environment
+        self._expected_every_hours = source.expected_every_hours
         self._now = now
         self._seen = SeenRuns(memory, self._folders.place)
         self._by_name: dict[str, RunFolder] = {}
@@ -124,6 +126,15 @@ class DbtCoreRuns:
             return read_manifest(self._folders.read(manifest), project)
         except (RunFoldersError, UnreadableArtifactError) as error:
             raise DbtCoreError(str(error)) from error
+
+    def jobs(self, project: str) -> Sequence[DbtJob]:
+        """All of the project's runs as one job, where the settings say how often they are expected."""
+        hours = self._expected_every_hours
+        return () if hours is None else (DbtJob("", "dbt Core", every_hours=hours),)
+
+    def going_jobs(self, project: str) -> frozenset[str]:
+        """None: artifacts tell of what has ended."""
+        return frozenset()
 
     def _look(self, project: str) -> None:
         """Read the folders that are new or changed since the last look."""

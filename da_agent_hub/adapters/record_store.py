@@ -16,6 +16,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from ..domain.command import InboxEvent
 from ..domain.dbt import DbtRun, GraphNode, ProjectGraph
 from ..domain.error_record import ErrorRecord, ProvenCategory
+from ..domain.expected_runs import JobsSeen
 from ..domain.fix_proposal import FixProposal
 from ..domain.investigation import Investigation
 from . import record_tables as tables
@@ -147,6 +148,20 @@ class SqlRecordStore:
         shown = tables.dbt_lineage.c
         rows = self._rows(select(shown.project, shown.payload).where(shown.nodes <= max_nodes))
         return {project: unpacked(payload) for project, payload in rows}
+
+    def remember_jobs(self, seen: JobsSeen) -> None:
+        """Keep a look at a project's jobs; the first look of a moment stays."""
+        row = {"project": seen.project, "at": seen.at, "payload": _pack(seen)}
+        with self._write() as connection:
+            connection.execute(self._insert(tables.dbt_jobs_seen).values(row).on_conflict_do_nothing())
+
+    def jobs_seen(self, project: str, until: datetime | None = None) -> Sequence[JobsSeen]:
+        """Kept looks, oldest first, up to and with ``until``."""
+        seen = tables.dbt_jobs_seen.c
+        query = select(seen.payload).where(seen.project == project).order_by(seen.at)
+        if until is not None:
+            query = query.where(seen.at <= until)
+        return [_unpack(payload, JobsSeen) for payload in self._all(query)]
 
     # error records
     def save_records(self, project: str, records: Sequence[ErrorRecord]) -> None:

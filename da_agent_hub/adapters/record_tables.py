@@ -21,7 +21,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.types import TypeDecorator
 
-SCHEMA_VERSION = "r0002"
+SCHEMA_VERSION = "r0003"
 
 
 class UtcTime(TypeDecorator[datetime]):
@@ -77,6 +77,14 @@ dbt_lineage = Table(
     Column("project", String(200), primary_key=True),
     Column("as_of", UtcTime, nullable=False),
     Column("nodes", Integer, nullable=False),
+    Column("payload", LargeBinary, nullable=False),
+)
+
+dbt_jobs_seen = Table(
+    "dbt_jobs_seen",
+    metadata,
+    Column("project", String(200), primary_key=True),
+    Column("at", UtcTime, primary_key=True),
     Column("payload", LargeBinary, nullable=False),
 )
 

@@ -38,12 +38,14 @@ class DbtCoreSource(_Settings):
 
     ``path`` may be a URL, such as ``s3://bucket/runs``; ``storage_options`` then go to its file system (credentials
     come from the cloud's own environment). ``environment`` names where all of it ran; without, it is dbt's target.
+    Where ``expected_every_hours`` is given, a project of which no run ends for so long is a failure.
     """
 
     type: Literal["dbt_core"]
     path: Annotated[Path | str, PlainValidator(_path_or_url)]
     environment: str | None = None
     storage_options: dict[str, Any] = {}
+    expected_every_hours: float | None = Field(default=None, gt=0)
 
 
 DbtSource = Annotated[DbtCloudSource | DbtCoreSource, Field(discriminator="type")]

@@ -45,7 +45,14 @@ def _read(
     problems = {}
     for day in days:
         try:
-            found = detect(project, hub.source(project), hub.store, Window.of(day))
+            found = detect(
+                project,
+                hub.source(project),
+                hub.store,
+                Window.of(day),
+                now=hub.now(),
+                silence_hours=hub.settings.schedule.silence_hours,
+            )
         except Exception as error:
             problems[day] = hub.redact(str(error) or type(error).__name__)
             log.warning(f"{project.name} {day} could not be listed: {problems[day]}")

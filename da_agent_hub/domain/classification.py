@@ -26,6 +26,8 @@ _CLASSES: dict[str, tuple[Category, int]] = {
     "connection_lost": (Category.TRANSIENT, 3),
     "rate_limited": (Category.TRANSIENT, 3),
     "run_cancelled": (Category.TRANSIENT, 2),
+    "run_timed_out": (Category.TRANSIENT, 5),
+    "missed_run": (Category.INFRASTRUCTURE, 4),
     "out_of_memory": (Category.INFRASTRUCTURE, 6),
     "out_of_disk": (Category.INFRASTRUCTURE, 5),
     "authentication_failed": (Category.INFRASTRUCTURE, 3),
@@ -110,6 +112,10 @@ def classify(failure: Failure, node: GraphNode | None) -> Classification:
         return _as("stale_source", "the source is older than its freshness limit", 0.95)
     if failure.kind is FailureKind.CANCELLED:
         return _as("run_cancelled", "the run was cancelled", 0.6)
+    if failure.kind is FailureKind.TIMED_OUT:
+        return _as("run_timed_out", "the run was ended because it took too long", 0.8)
+    if failure.kind is FailureKind.MISSED_RUN:
+        return _as("missed_run", "no run of the job came when its schedule said so", 0.95)
     if failure.kind is FailureKind.UNREADABLE:
         return _as("unreadable_run", "what dbt left of the run could not be read", 0.5)
     if failure.kind is FailureKind.UNKNOWN_STATUS:

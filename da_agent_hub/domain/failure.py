@@ -20,6 +20,8 @@ class FailureKind(str, Enum):
     HOOK = "hook"
     CONNECTION = "connection"
     CANCELLED = "cancelled"
+    TIMED_OUT = "timed_out"
+    MISSED_RUN = "missed_run"
     UNREADABLE = "unreadable"
     UNKNOWN_STATUS = "unknown_status"
     OTHER = "other"

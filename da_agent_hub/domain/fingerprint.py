@@ -13,7 +13,17 @@ from .message_signature import lasting_name, signature
 from .message_text import plain
 
 # What stays the same over runs is the node and the class: the words of these messages change with the weather.
-_CLASS_IS_ENOUGH = frozenset({"lock_conflict", "out_of_memory", "stale_source", "run_cancelled", "unreadable_run"})
+_CLASS_IS_ENOUGH = frozenset(
+    {
+        "lock_conflict",
+        "out_of_memory",
+        "stale_source",
+        "run_cancelled",
+        "run_timed_out",
+        "missed_run",
+        "unreadable_run",
+    }
+)
 # A column is one of a table, and dbt's own names have no schema: their dots belong to them.
 _COLUMNS = frozenset({"missing_column", "ambiguous_column"})
 _DBT_NAMES = frozenset({"unknown_ref", "unknown_macro", "dependency_cycle", "duplicate_resource"})

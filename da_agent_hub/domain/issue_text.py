@@ -66,6 +66,8 @@ _KIND_WORDS = {
     FailureKind.HOOK: "hook",
     FailureKind.CONNECTION: "connection",
     FailureKind.CANCELLED: "cancelled run",
+    FailureKind.TIMED_OUT: "run that took too long",
+    FailureKind.MISSED_RUN: "run that did not happen",
     FailureKind.UNREADABLE: "run that could not be read",
     FailureKind.UNKNOWN_STATUS: "status that is not known",
     FailureKind.OTHER: "step",

@@ -102,6 +102,8 @@ def _default(impact: Impact) -> tuple[Priority, str]:
         return Priority.LOW, f"{where}, which is not production by its name"
     if impact.category is Category.TRANSIENT:
         return Priority.LOW, f"{where}, but likely to pass by itself"
+    if impact.error_class == "missed_run":
+        return Priority.HIGH, f"{where}, and a scheduled job is silent"
     if impact.whole_job and impact.error_class in _STOPS_THE_JOB:
         level = Priority.CRITICAL if impact.exposures else Priority.HIGH
         return level, f"{where}, and nothing of the job can run"

@@ -11,6 +11,7 @@ from .built_code import BuiltCode
 from .classification import OUTAGES, Classification, classify, found_rows
 from .dbt import DbtRun, GraphNode, Outcome, Owner, ProjectGraph
 from .error_record import Category, ErrorRecord, Sighting
+from .expected_runs import JobsSeen, Silence, let_go, silences
 from .failure import Failure, FailureKind
 from .fingerprint import fingerprint
 from .grouping import Attribution, Judged
@@ -47,17 +48,24 @@ def build_records(
     graph: ProjectGraph | None,
     policy: Policy = Policy(),
     former: Mapping[str, GraphNode] | None = None,
+    looks: Sequence[JobsSeen] = (),
 ) -> tuple[ErrorRecord, ...]:
     """All records of one project, by first sighting.
 
-    ``former`` holds nodes that failed and that the lineage no longer knows, as an earlier lineage knew them.
+    ``former`` holds nodes that failed and that the lineage no longer knows, as an earlier lineage knew them. ``looks``
+    tell which jobs were expected to run, and when they were last heard of.
     """
-    return _Fold(runs, graph, policy, former or {}).records()
+    return _Fold(tuple(runs), graph, policy, former or {}, looks).records()
 
 
 class _Fold:
     def __init__(
-        self, runs: Iterable[DbtRun], graph: ProjectGraph | None, policy: Policy, former: Mapping[str, GraphNode]
+        self,
+        runs: Sequence[DbtRun],
+        graph: ProjectGraph | None,
+        policy: Policy,
+        former: Mapping[str, GraphNode],
+        looks: Sequence[JobsSeen],
     ) -> None:
         by_id = {run.run_id: run.condensed() for run in runs if policy.selection.wants_run(run)}
         self._runs = sorted(by_id.values(), key=lambda run: (run.finished_at, run.run_id))
@@ -67,7 +75,10 @@ class _Fold:
         self._causes: dict[str, _Cause] = {}
         self._reached: dict[tuple[str, ...], tuple[tuple[str, ...], tuple[str, ...]]] = {}
         self._members: dict[str, list[tuple[Position, Judged]]] = defaultdict(list)
-        self._job_names = {run.job_id: run.job_name for run in self._runs}
+        self._silences = silences(looks, runs)
+        self._let_go = let_go(looks)
+        self._job_names = {one.job.job_id: one.job.name for one in self._silences}
+        self._job_names |= {run.job_id: run.job_name for run in self._runs}
         self._goods: dict[tuple[str, str], list[tuple[Position, Sighting]]] = defaultdict(list)
         self._parsed: dict[tuple[str, str, str], list[tuple[Position, Sighting]]] = defaultdict(list)
         self._code: dict[str, BuiltCode] = defaultdict(BuiltCode)
@@ -82,6 +93,8 @@ class _Fold:
                 run.environment, Attribution(self._graph, self._code[run.environment])
             )
             self._follow(run, judged[run.run_id], watched, attribution)
+        for silence in self._silences:
+            self._miss(silence)
         found = [record for cause in self._causes.values() if (record := self._record(cause)) is not None]
         return tuple(sorted(found, key=lambda record: (record.first_seen, record.fingerprint)))
 
@@ -137,7 +150,38 @@ class _Fold:
             if root is not None:
                 self._members[root].append((position, one))
 
+    def _miss(self, silence: Silence) -> None:
+        runs = self._runs_of(silence.job.job_id)
+        environment = silence.job.environment or (runs[-1].environment if runs else "")
+        if not self._policy.selection.wants_environment(environment):
+            return
+        failure = silence.failure(environment)
+        classification = classify(failure, None)
+        judged = Judged(failure, classification, fingerprint(failure, classification))
+        cause = self._causes.setdefault(judged.fingerprint, _Cause(judged))
+        cause.judged = judged
+        sighting = Sighting(failure.run_id, failure.run_url, failure.happened_at)
+        cause.bad.append(Observation((failure.happened_at, failure.run_id, 0), sighting, failure))
+
+    def _runs_of(self, job_id: str) -> list[DbtRun]:
+        return [run for run in self._runs if job_id in ("", run.job_id)]
+
+    def _heard_again(self, cause: _Cause) -> list[Observation]:
+        """Good runs of a job that was silent, and looks at which it was not expected to run any more."""
+        failure = cause.judged.failure
+        found = [
+            Observation((run.finished_at, run.run_id, 0), Sighting(run.run_id, run.url, run.finished_at, run.git_sha))
+            for run in self._runs_of(failure.job_id)
+            if run.status == "success"
+        ]
+        said = "no longer scheduled"
+        left = self._let_go.get(failure.job_id, ())
+        return found + [Observation((at, said, 0), Sighting(said, failure.run_url, at)) for at in left]
+
     def _observations(self, cause: _Cause) -> list[Observation]:
+        if cause.judged.failure.kind is FailureKind.MISSED_RUN:
+            found = [*self._heard_again(cause), *cause.bad]
+            return sorted(found, key=lambda one: (one.position, one.failure is None))
         environment = cause.judged.failure.environment
         goods = {
             seen: sighting
@@ -197,7 +241,9 @@ class _Fold:
         classification = cause.judged.classification
         evidence = flaky_evidence(observations, self._unchanged(cause)) if cause.nodes else None
         category = Category.TRANSIENT if evidence else classification.category
-        found = episodes(observations, category)
+        # One run shows that the schedule runs again.
+        enough = 1 if cause.judged.failure.kind is FailureKind.MISSED_RUN else None
+        found = episodes(observations, category, enough)
         visible = [number for number, episode in enumerate(found) if episode.stands_alone]
         if not visible:
             return None

@@ -53,11 +53,12 @@ class Episode:
         return RecordState.RECOVERING if self.good_runs else RecordState.OPEN
 
 
-def episodes(observations: Sequence[Observation], category: Category) -> list[Episode]:
+def episodes(observations: Sequence[Observation], category: Category, good_runs: int | None = None) -> list[Episode]:
     """Split observations, in order of time, into episodes.
 
     Transient and infrastructure causes recover after three good runs; others after the first good run of changed code
-    (its commit differs from the last failure's), or the second good run of unchanged code.
+    (its commit differs from the last failure's), or the second good run of unchanged code. ``good_runs`` says another
+    number that is enough.
     """
     found: list[Episode] = []
     last_good: Sighting | None = None
@@ -79,7 +80,7 @@ def episodes(observations: Sequence[Observation], category: Category) -> list[Ep
         bad_sha = current.failures[-1].sighting.git_sha
         if bad_sha and seen.sighting.git_sha and bad_sha != seen.sighting.git_sha:
             current.code_changed = True
-        if current.recovered is None and current.good_runs >= _needed(category, current.code_changed):
+        if current.recovered is None and current.good_runs >= (good_runs or _needed(category, current.code_changed)):
             current.recovered = seen.sighting
     return found
 

@@ -22,8 +22,12 @@ class Selection:
 
     def wants_run(self, run: DbtRun) -> bool:
         """Whether the run's environment is monitored."""
+        return self.wants_environment(run.environment)
+
+    def wants_environment(self, name: str) -> bool:
+        """Whether an environment is monitored."""
         wanted = [one.casefold() for one in self.environments]
-        return not wanted or run.environment.casefold() in wanted
+        return not wanted or name.casefold() in wanted
 
     def wants(self, names: Iterable[str], tags: Iterable[str]) -> bool:
         """Whether a node, known by its own name and that of the node it tests, is monitored."""

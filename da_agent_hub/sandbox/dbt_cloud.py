@@ -156,11 +156,12 @@ class DbtCloud:
     def jobs(self, request: Request) -> Response:
         """All jobs, or those of a project or environment."""
         project, environment = _number(request, "project_id"), _number(request, "environment_id")
+        with_environment = "environment" in _related(request)
         return _listed(
             request,
             [
-                self.shapes.job(job)
-                for _, job in self._jobs.values()
+                self.shapes.job(job) | ({"environment": self.shapes.environment(one)} if with_environment else {})
+                for one, job in self._jobs.values()
                 if project in (None, job.project_id) and environment in (None, job.environment_id)
             ],
         )

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from datetime import datetime
 
 from ..config import ProjectSettings
 from ..domain.dbt import DbtRun
 from ..domain.window import Window
 from ..ports import DbtRunSource, RecordStore
+from .expected import look_at_jobs
 
 _READERS = 4
 # A run that could not parse the project, or built nothing, leaves no manifest: an earlier one of the commit may.
@@ -38,10 +40,19 @@ class Detection:
         return len(self.read) + len(self.known)
 
 
-def detect(project: ProjectSettings, source: DbtRunSource, store: RecordStore, window: Window) -> Detection:
+def detect(
+    project: ProjectSettings,
+    source: DbtRunSource,
+    store: RecordStore,
+    window: Window,
+    *,
+    now: datetime | None = None,
+    silence_hours: float = 3.0,
+) -> Detection:
     """Read the runs that finished in a window and remember them; those already in the store are not read again.
 
-    Only a run of which something was unread is tried once more.
+    Only a run of which something was unread is tried once more. Where ``now`` is given and the window has only just
+    closed or is still open, the jobs are looked at too: a run may be late by ``silence_hours``.
 
     Raises:
         Exception: the source's own error, where the window could not be listed at all.
@@ -65,6 +76,8 @@ def detect(project: ProjectSettings, source: DbtRunSource, store: RecordStore, w
             read.append(run)
             unread += [f"Run {run.run_id} of {run.job_name}: {sentence}" for sentence in run.unread]
     graphs = _read_graphs(project.name, source, store, read, unread, kept=kept)
+    if now is not None:
+        unread += look_at_jobs(project, source, store, window, now=now, silence_hours=silence_hours)
     return Detection(
         project=project.name,
         window=window,

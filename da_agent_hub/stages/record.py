@@ -25,7 +25,9 @@ def records_as_of(project: ProjectSettings, store: RecordStore, until: datetime 
     """The project's records as they stood before ``until``, or as they stand now where it is None; nothing is saved."""
     runs = store.runs(project.name, until=until)
     graph = store.latest_graph(project.name, until)
-    records = build_records(runs, graph, policy_of(project), _former_nodes(project.name, store, runs, graph))
+    former = _former_nodes(project.name, store, runs, graph)
+    looks = store.jobs_seen(project.name, until)
+    records = build_records(runs, graph, policy_of(project), former, looks)
     # What was proven later holds for the same failure on an earlier day too.
     return corrected(records, store.proven_categories(project.name))
 

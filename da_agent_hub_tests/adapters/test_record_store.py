@@ -345,6 +345,7 @@ def test_a_store_of_the_first_release_is_brought_up_to_date_and_keeps_what_it_ho
     engine = create_bare_engine(url)
     with engine.begin() as connection:
         connection.execute(text("DROP TABLE proven_categories"))
+        connection.execute(text("DROP TABLE dbt_jobs_seen"))
         connection.execute(text("UPDATE alembic_version SET version_num = 'r0001'"))
     engine.dispose()
 
