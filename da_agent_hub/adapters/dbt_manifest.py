@@ -43,22 +43,20 @@ class _Config(msgspec.Struct, gc=False):
 
 
 class _Node(msgspec.Struct, gc=False):
+    """Of the nodes of a project most are tests: each field more is looked at once for each key of theirs."""
+
     test_metadata: _TestMetadata | None = None
     database: str | None = None
     schema: str | None = None
     name: str | None = None
     resource_type: str | None = None
     package_name: str | None = None
-    path: str | None = None
     original_file_path: str | None = None
-    source_name: str | None = None
     config: _Config | None = None
     tags: tuple[Any, ...] | str | None = None
-    owner: Any = None
     description: str | None = None
     columns: dict[str, _Column] | None = None
     meta: dict[str, Any] | None = None
-    url: str | None = None
     group: str | None = None
     relation_name: str | None = None
     raw_code: str | None = None
@@ -66,6 +64,14 @@ class _Node(msgspec.Struct, gc=False):
     depends_on: _Depends | None = None
     column_name: str | None = None
     attached_node: str | None = None
+
+
+class _Other(_Node, gc=False):
+    """A source, an exposure, a unit test or a group."""
+
+    source_name: str | None = None
+    owner: Any = None
+    url: str | None = None
     tested_node_unique_id: str | None = None
 
 
@@ -80,17 +86,19 @@ class _Macro(msgspec.Struct, gc=False):
 
 
 _Nodes = dict[str, _Node]
+_Others = dict[str, _Other]
 _Raws = dict[str, msgspec.Raw]
 
 
 class _Manifest(msgspec.Struct):
     metadata: msgspec.Raw = msgspec.Raw(b"{}")
     nodes: _Nodes | None = None
-    sources: _Nodes | None = None
-    macros: dict[str, _Macro] | None = None
-    exposures: _Nodes | None = None
-    groups: _Nodes | None = None
-    unit_tests: _Nodes | None = None
+    sources: _Others | None = None
+    # A project has a few of the many hundred macros that dbt and its packages bring.
+    macros: _Raws | None = None
+    exposures: _Others | None = None
+    groups: _Others | None = None
+    unit_tests: _Others | None = None
 
 
 class _LooseManifest(msgspec.Struct):
@@ -118,16 +126,25 @@ def read_manifest(payload: bytes, project: str) -> ProjectGraph:
     if manifest.nodes is None:
         raise UnreadableArtifactError("manifest.json holds no nodes")
     metadata = lenient(manifest.metadata, _Metadata)
+    sections: tuple[Mapping[str, _Node] | None, ...] = (
+        manifest.nodes,
+        manifest.sources,
+        manifest.exposures,
+        manifest.unit_tests,
+    )
     entries: dict[str, _Node | _Macro] = {
         unique_id: node
-        for section in (manifest.nodes, manifest.sources, manifest.exposures, manifest.unit_tests)
+        for section in sections
         for unique_id, node in (section or {}).items()
         if node.config is None or node.config.enabled is not False
     }
     package = metadata.project_name or _commonest_package(entries)
-    # A project names a few of the many hundred macros that dbt and its packages bring.
     own = f"macro.{package}."
-    entries |= {one: macro for one, macro in (manifest.macros or {}).items() if package and one.startswith(own)}
+    entries |= {
+        unique_id: lenient(raw, _Macro)
+        for unique_id, raw in (manifest.macros or {}).items()
+        if package and unique_id.startswith(own)
+    }
     groups = {
         group.name: owner
         for group in (manifest.groups or {}).values()
@@ -147,22 +164,26 @@ def _decoded(payload: bytes) -> _Manifest:
         return _Manifest(
             metadata=loose.metadata,
             nodes=_each(loose.nodes, _Node),
-            sources=_each(loose.sources, _Node),
-            macros=_each(loose.macros, _Macro),
-            exposures=_each(loose.exposures, _Node),
-            groups=_each(loose.groups, _Node),
-            unit_tests=_each(loose.unit_tests, _Node),
+            sources=_each(loose.sources, _Other),
+            macros=_raws(loose.macros),
+            exposures=_each(loose.exposures, _Other),
+            groups=_each(loose.groups, _Other),
+            unit_tests=_each(loose.unit_tests, _Other),
         )
     check_kind(manifest.metadata, "manifest.json")
     return manifest
 
 
-def _each(section: msgspec.Raw, shape: type[Any]) -> dict[str, Any] | None:
+def _raws(section: msgspec.Raw) -> _Raws | None:
     try:
-        entries = msgspec.json.decode(section, type=_Raws)
+        return msgspec.json.decode(section, type=_Raws)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
-    return {unique_id: lenient(raw, shape) for unique_id, raw in entries.items()}
+
+
+def _each(section: msgspec.Raw, shape: type[Any]) -> dict[str, Any] | None:
+    entries = _raws(section)
+    return None if entries is None else {unique_id: lenient(raw, shape) for unique_id, raw in entries.items()}
 
 
 class _GraphNodes(Mapping[str, GraphNode]):
@@ -192,6 +213,7 @@ class _GraphNodes(Mapping[str, GraphNode]):
 
     def _node(self, unique_id: str, node: _Node) -> GraphNode:
         config = node.config or _NO_CONFIG
+        other = node if isinstance(node, _Other) else _NO_OTHER
         depends = node.depends_on or _NOTHING
         resource_type = node.resource_type or unique_id.split(".", 1)[0]
         name = node.name or unique_id.rsplit(".", 1)[-1]
@@ -199,10 +221,10 @@ class _GraphNodes(Mapping[str, GraphNode]):
         meta = {**(config.meta or {}), **(node.meta or {})}
         return GraphNode(
             unique_id=unique_id,
-            name=f"{node.source_name}.{name}" if resource_type == "source" and node.source_name else name,
+            name=f"{other.source_name}.{name}" if resource_type == "source" and other.source_name else name,
             resource_type=resource_type,
             package=node.package_name or "",
-            path=(node.original_file_path or node.path or "").replace("\\", "/"),
+            path=(node.original_file_path or "").replace("\\", "/"),
             relation_name=node.relation_name,
             database=node.database,
             schema=node.schema,
@@ -210,13 +232,13 @@ class _GraphNodes(Mapping[str, GraphNode]):
             depends_on_macros=depends.macros or (),
             tags=_words((*_words(node.tags), *_words(config.tags))),
             group=group,
-            owner=_owner(node.owner) or self._groups.get(group or "") or _owner(meta.get("owner")),
+            owner=_owner(other.owner) or self._groups.get(group or "") or _owner(meta.get("owner")),
             description=node.description or "",
             materialized=config.materialized,
             columns=tuple(node.columns or ()),
             raw_sql=node.raw_code or node.raw_sql or "",
             test=self._test(resource_type, node, config),
-            url=node.url,
+            url=other.url,
             meta=meta,
         )
 
@@ -226,7 +248,8 @@ class _GraphNodes(Mapping[str, GraphNode]):
         parents = set((node.depends_on and node.depends_on.nodes) or ())
         sole_parent = next(iter(parents)) if len(parents) == 1 else None
         if resource_type == "unit_test":
-            return TestSpec("unit_test", node.tested_node_unique_id or sole_parent)
+            tested = node.tested_node_unique_id if isinstance(node, _Other) else None
+            return TestSpec("unit_test", tested or sole_parent)
         severity = (config.severity or "error").lower()
         described = node.test_metadata
         if described is None or not described.name:
@@ -247,6 +270,7 @@ class _GraphNodes(Mapping[str, GraphNode]):
 
 
 _NO_CONFIG = _Config()
+_NO_OTHER = _Other()
 _NOTHING = _Depends()
 
 
@@ -279,7 +303,7 @@ class _Names:
         self._sources = {
             (node.source_name, node.name): unique_id
             for unique_id, node in nodes.items()
-            if isinstance(node, _Node) and unique_id.startswith("source.")
+            if isinstance(node, _Other) and unique_id.startswith("source.")
         }
 
     def called(self, expression: Any) -> str | None:
