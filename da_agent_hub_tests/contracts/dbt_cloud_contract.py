@@ -168,6 +168,27 @@ class DbtCloudContract:
                 assert poll() == first
             assert [path.rsplit("/", 2)[-2:] for path in requests.paths] == [["runs", ""]]
 
+    def test_jobs_and_which_of_them_run_are_asked_once_for_all_projects_of_an_account(
+        self, cloud: CloudServer, tmp_path: Path
+    ) -> None:
+        sources = [cloud.source(), cloud.source(cloud.project_id + 1_000)]
+        listing = listing_of(sources[0], sources)
+        projects = [DbtCloudRuns(source, tmp_path, listing=listing) for source in sources]
+        projects[0].going_jobs("any")  # which may have to learn how this server wants a list
+        listing = listing_of(sources[0], sources, api=listing.api)
+        projects = [DbtCloudRuns(source, tmp_path, listing=listing) for source in sources]
+        with recorded() as requests:
+            jobs, _ = ([*one.jobs("any")] for one in projects)
+            going = [one.going_jobs("any") for one in projects]
+        assert all(job.job_id and job.name and job.url.startswith("http") for job in jobs)
+        assert len({job.job_id for job in jobs}) == len(jobs)
+        assert going[0] == going[1]
+        assert [path.rsplit("/", 2)[-2] for path in requests.paths] == ["jobs", "runs"]
+        for method, target, status in requests.sent:
+            parts = urlsplit(target)
+            assert {name for name, _ in parse_qsl(parts.query)} <= (_parameters(method.lower(), parts.path) or set())
+            assert status == 200
+
     def test_nothing_is_asked_that_the_description_does_not_know(self, cloud: CloudServer, tmp_path: Path) -> None:
         with recorded() as requests:
             runs = cloud.runs(tmp_path)
