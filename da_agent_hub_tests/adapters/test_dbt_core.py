@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import os
 import shutil
+import subprocess
+import sys
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
@@ -127,3 +130,31 @@ def test_a_path_without_artifacts_is_one_clear_error(tmp_path: Path) -> None:
         runs_of(tmp_path).finished_runs("shop", NOW - timedelta(days=1), NOW)
     with pytest.raises(DbtCoreError, match="is no directory"):
         runs_of(tmp_path / "none").finished_runs("shop", NOW - timedelta(days=1), NOW)
+
+
+def test_the_script_of_the_docs_archives_what_went_well_and_what_could_not_parse(tmp_path: Path) -> None:
+    page = (Path(__file__).parents[2] / "docs/dbt_core.md").read_text()
+    script = tmp_path / "archive_dbt.sh"
+    script.write_text(page.split("```bash\n")[1].split("```")[0])
+    project = write_shop(tmp_path / "shop")
+    executable = Path(sys.executable).with_name("dbt")
+    environment = {
+        "PATH": os.environ["PATH"],
+        "HOME": str(project),
+        "DBT_PROFILES_DIR": str(project),
+        "DBT_ARCHIVE": str(tmp_path / "runs"),
+        "RUN_URL": "https://scheduler.example.com/1",
+    }
+
+    def archived(*arguments: str) -> int:
+        command = ["bash", str(script), "nightly", str(executable), *arguments]
+        return subprocess.run(command, cwd=project, env=environment, check=False, timeout=120).returncode
+
+    assert archived("seed") == 0
+    write_shop(project, models__orders_dot_sql="select * from {{ ref('stg_order') }}\n")
+    assert archived("build") == 2
+    seeded, failed = every_run(runs_of(tmp_path / "runs"))
+    assert (seeded.status, [one.unique_id for _, one in seeded.results()]) == ("success", ["seed.shop.raw_orders"])
+    assert (seeded.job_name, seeded.url) == ("nightly", "https://scheduler.example.com/1")
+    assert [one.kind for one in failures_of(failed, None)] == [FailureKind.COMPILE]
+    assert list(failed.results()) == []
