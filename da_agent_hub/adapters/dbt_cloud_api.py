@@ -28,6 +28,9 @@ _PIECE = 65_536
 _LARGEST_ANSWER = 256_000_000
 _LARGEST_ARTIFACT = 2_000_000_000
 
+# A list goes out as one JSON text, or as its parameter several times.
+Parameters = Mapping[str, str | Sequence[str | int]]
+
 _T = TypeVar("_T")
 
 
@@ -109,6 +112,7 @@ class DbtCloudApi:
         self._whole_answer = whole_answer
         self._attempts = attempts
         self._patience = patience
+        self._lists_as_json = True
         self._backoff = wait_exponential(multiplier=backoff, max=patience)
         # Threads may share it: nothing of it changes from here on (it keeps no cookies), and its pool is locked.
         self._session = requests.Session()
@@ -122,7 +126,7 @@ class DbtCloudApi:
     def page(
         self,
         path: str,
-        parameters: Mapping[str, str | Sequence[str]],
+        parameters: Parameters,
         operation: str,
         *,
         offset: int = 0,
@@ -148,7 +152,18 @@ class DbtCloudApi:
             return Page(known, len(entries or []), total, response.headers.get("ETag"))
 
         asked = {**parameters, "limit": str(_PAGE), "offset": str(offset)}
-        return self._get(path, asked, operation, read, {"If-None-Match": etag} if etag else {})
+        headers = {"If-None-Match": etag} if etag else {}
+        if not self._lists_as_json:
+            return self._get(path, asked, operation, read, headers)
+        try:
+            return self._get(path, _with_json(asked), operation, read, headers)
+        except DbtCloudParametersError:
+            if _with_json(asked) == asked:
+                raise
+            # dbt Cloud takes a list as JSON, while its OpenAPI description wants the parameter several times.
+            page = self._get(path, asked, operation, read, headers)
+            self._lists_as_json = False
+            return page
 
     def one(self, path: str, parameters: Mapping[str, str], operation: str) -> dict[str, Any]:
         """The ``data`` of one thing.
@@ -184,7 +199,7 @@ class DbtCloudApi:
     def _get(
         self,
         path: str,
-        parameters: Mapping[str, str | Sequence[str]],
+        parameters: Parameters,
         operation: str,
         read: Callable[[requests.Response], _T],
         headers: Mapping[str, str] | None = None,
@@ -206,7 +221,7 @@ class DbtCloudApi:
     def _get_once(
         self,
         path: str,
-        parameters: Mapping[str, str | Sequence[str]],
+        parameters: Parameters,
         operation: str,
         read: Callable[[requests.Response], _T],
         headers: Mapping[str, str] | None,
@@ -297,6 +312,13 @@ class DbtCloudApi:
         error = state.outcome.exception() if state.outcome else None
         asked = error.retry_after if isinstance(error, DbtCloudUnavailableError) else None
         return asked if asked is not None else float(self._backoff(state))
+
+
+def _with_json(parameters: Parameters) -> Parameters:
+    return {
+        name: value if isinstance(value, str) else json.dumps(list(value), separators=(",", ":"))
+        for name, value in parameters.items()
+    }
 
 
 def normalised_host(host: str) -> str:

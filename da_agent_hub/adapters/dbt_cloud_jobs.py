@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..domain.expected_runs import DbtJob
-from .dbt_cloud_api import DbtCloudApi, DbtCloudError
+from .dbt_cloud_api import DbtCloudApi, DbtCloudError, Parameters
 
 # How old an answer may be that another project of the account is given.
 _SHARED_SECONDS = 30.0
 _MOST_PAGES = 100
 _ACTIVE = 1
-_WAITING_STARTING_RUNNING = "[1,2,3]"
+_WAITING_STARTING_RUNNING = (1, 2, 3)
 _FOR_A_CHANGE = frozenset({"ci", "merge"})
 
 
@@ -53,9 +53,11 @@ class JobListing:
             DbtCloudError: the runs could not be listed.
         """
         entries = self._entries("runs/", {"status__in": _WAITING_STARTING_RUNNING, "order_by": "id"}, operation)
-        return frozenset(str(entry.get("job_definition_id") or entry.get("job_id") or "") for entry in entries)
+        # A server that does not know the filter answers with runs of any status.
+        going = [entry for entry in entries if entry.get("status") in _WAITING_STARTING_RUNNING]
+        return frozenset(str(entry.get("job_definition_id") or entry.get("job_id") or "") for entry in going)
 
-    def _entries(self, path: str, parameters: Mapping[str, str], operation: str) -> Sequence[Mapping[str, Any]]:
+    def _entries(self, path: str, parameters: Parameters, operation: str) -> Sequence[Mapping[str, Any]]:
         with self._lock:
             at, kept = self._answers.get(path, (0.0, ()))
             if path not in self._answers or time.monotonic() - at > _SHARED_SECONDS:
@@ -63,7 +65,7 @@ class JobListing:
                 self._answers[path] = time.monotonic(), kept
             return kept
 
-    def _every_page(self, path: str, parameters: Mapping[str, str], operation: str) -> Sequence[Mapping[str, Any]]:
+    def _every_page(self, path: str, parameters: Parameters, operation: str) -> Sequence[Mapping[str, Any]]:
         found: dict[str, Mapping[str, Any]] = {}
         offset = 0
         for _ in range(_MOST_PAGES):

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
 from .dbt_artifacts import aware
-from .dbt_cloud_api import DbtCloudApi, DbtCloudError, DbtCloudParametersError, Page
+from .dbt_cloud_api import DbtCloudApi, DbtCloudError, Page
 from .dbt_cloud_jobs import JobListing
 
 _log = logging.getLogger(__name__)
@@ -78,7 +77,6 @@ class RunListing:
         self.api = api
         self._project_id = next(iter(project_ids)) if len(project_ids) == 1 else None
         self.jobs = JobListing(api, self._project_id)
-        self._range: Callable[[datetime, datetime], str | Sequence[str]] = _as_json
         self._answers: OrderedDict[tuple[datetime, datetime], _Answered] = OrderedDict()
         self._shared: _Shared | None = None
         self._lock = threading.Lock()
@@ -159,20 +157,14 @@ class RunListing:
     def _page(
         self, begin: datetime, end: datetime, operation: str, offset: int = 0, etag: str | None = None
     ) -> Page | None:
-        parameters: dict[str, str | Sequence[str]] = {"order_by": "finished_at", "include_related": "trigger,job"}
+        asked: dict[str, str | Sequence[str]] = {
+            "finished_at__range": [begin.isoformat(), end.isoformat()],
+            "include_related": "trigger,job",
+            "order_by": "finished_at",
+        }
         if self._project_id is not None:
-            parameters["project_id"] = str(self._project_id)
-        asked = {**parameters, "finished_at__range": self._range(begin, end)}
-        try:
-            return self.api.page("runs/", asked, operation, offset=offset, etag=etag)
-        except DbtCloudParametersError:
-            if self._range is _as_pair:
-                raise
-            # dbt Cloud takes the range as JSON, while its OpenAPI description wants the parameter twice.
-            asked["finished_at__range"] = _as_pair(begin, end)
-            page = self.api.page("runs/", asked, operation, offset=offset, etag=etag)
-            self._range = _as_pair
-            return page
+            asked["project_id"] = str(self._project_id)
+        return self.api.page("runs/", asked, operation, offset=offset, etag=etag)
 
     def _remember(self, begin: datetime, end: datetime, answered: _Answered) -> None:
         self._answers[begin, end] = answered
@@ -240,14 +232,6 @@ def _is_for_a_change(run: Mapping[str, Any]) -> bool:
         or any(trigger.get(name) for name in _PULL_REQUESTS)
         or schema.startswith("dbt_cloud_pr_")
     )
-
-
-def _as_json(begin: datetime, end: datetime) -> str:
-    return json.dumps(_as_pair(begin, end), separators=(",", ":"))
-
-
-def _as_pair(begin: datetime, end: datetime) -> Sequence[str]:
-    return [begin.isoformat(), end.isoformat()]
 
 
 def _hour(moment: datetime) -> datetime:

@@ -166,6 +166,22 @@ def test_a_listing_is_asked_for_once_whatever_jobs_and_environments_the_settings
     assert len(cloud.asked) == 1
 
 
+def test_a_server_that_wants_the_range_as_two_parameters_gets_it_so_and_one_that_refuses_both_is_asked_anew(
+    cloud: ScriptedServer, tmp_path: Path
+) -> None:
+    cloud.answers[f"{ACCOUNT}/runs/"] = [
+        Answer.of({}, 422),
+        Answer.of({}, 422),
+        Answer.of({}, 422),
+        listed(cloud_run(1)),
+    ]
+    runs = runs_of(cloud, tmp_path)
+    with pytest.raises(DbtCloudError, match="answered 422"):
+        runs.finished_runs("shop", SINCE, UNTIL)
+    assert [one.run_id for one in runs.finished_runs("shop", SINCE - timedelta(days=1), UNTIL)] == ["1"]
+    assert [one.query["finished_at__range"][0] for one in cloud.asked] == ["[", "2", "[", "2"]
+
+
 def test_every_step_is_read_so_that_docs_generate_hides_no_failure(cloud: ScriptedServer, tmp_path: Path) -> None:
     steps = [
         step(1, "Clone git repository"),
