@@ -189,9 +189,19 @@ class DbtCloudContract:
             assert {name for name, _ in parse_qsl(parts.query)} <= (_parameters(method.lower(), parts.path) or set())
             assert status == 200
 
+    def test_the_jobs_of_all_runs_are_known_with_their_schedules(
+        self, cloud: CloudServer, listed: list[DbtRunSummary], tmp_path: Path
+    ) -> None:
+        jobs = {job.job_id: job for job in cloud.runs(tmp_path).jobs("shop")}
+        assert {(one.job_id, one.job_name) for one in listed} <= {(job.job_id, job.name) for job in jobs.values()}
+        assert any(job.cron for job in jobs.values())
+        assert all(job.environment for job in jobs.values())
+
     def test_nothing_is_asked_that_the_description_does_not_know(self, cloud: CloudServer, tmp_path: Path) -> None:
         with recorded() as requests:
             runs = cloud.runs(tmp_path)
+            runs.jobs("shop")
+            runs.going_jobs("shop")
             for one in list(runs.finished_runs("shop", cloud.since, cloud.until))[:_READ]:
                 runs.read_run("shop", one.run_id)
                 runs.read_graph("shop", one.run_id)

@@ -19,6 +19,7 @@ from urllib.parse import parse_qs, urlsplit
 
 ACCOUNT = 42
 TOKEN = "dbtc_very-secret"
+_EVER = '["1970-01-01T00:00:00+00:00","9999-01-01T00:00:00+00:00"]'
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,17 @@ class FaultyDbtCloud:
     def __init__(self) -> None:
         self.runs: dict[int, dict[str, Any]] = {}
         self.artifacts: dict[tuple[int, int, str], bytes] = {}
+        self.jobs = [
+            {
+                "id": 7,
+                "project_id": 5,
+                "name": "nightly",
+                "state": 1,
+                "schedule": {"cron": "0 8 * * *"},
+                "triggers": {"schedule": True},
+                "environment": {"name": "Production"},
+            }
+        ]
         self.asked: list[Asked] = []
         self.gives_etags = True
         self.ignores_steps = False
@@ -154,6 +166,8 @@ class FaultyDbtCloud:
     def _honest(self, handler: BaseHTTPRequestHandler, path: str, query: Mapping[str, str]) -> tuple[int, bytes]:
         if handler.headers.get("Authorization") != f"Bearer {TOKEN}":
             return _refused(401)
+        if path == f"/api/v2/accounts/{ACCOUNT}/jobs/":
+            return _enveloped(self.jobs, {"pagination": {"count": len(self.jobs), "total_count": len(self.jobs)}})
         found = re.fullmatch(rf"/api/v2/accounts/{ACCOUNT}/runs/(?:(\d+)/(?:artifacts/(.+))?)?", path)
         if found is None:
             return _refused(404)
@@ -172,10 +186,11 @@ class FaultyDbtCloud:
     def _listing(self, query: Mapping[str, str]) -> tuple[int, bytes]:
         offset, limit = int(query.get("offset", 0)), int(query.get("limit", 100))
         self.before_page(offset)
-        if not 0 < limit <= 100 or query.get("order_by") != "finished_at":
+        if not 0 < limit <= 100 or query.get("order_by") not in ("id", "finished_at"):
             return _refused(400)
         try:
-            since, until = (datetime.fromisoformat(one) for one in json.loads(query["finished_at__range"]))
+            statuses = json.loads(query.get("status__in", "[]"))
+            since, until = (datetime.fromisoformat(one) for one in json.loads(query.get("finished_at__range", _EVER)))
         except ValueError:
             return _refused(400)
         wanted = int(query.get("project_id", 0))
@@ -185,6 +200,7 @@ class FaultyDbtCloud:
             # A run without a time stays in the listing, as where a server takes another time for it.
             if (run["finished_at"] is None or since <= datetime.fromisoformat(run["finished_at"]) <= until)
             and wanted in (0, run["project_id"])
+            and (not statuses or run["status"] in statuses)
         ]
         runs.sort(key=lambda run: (run["finished_at"] or "", run["id"]))
         page = runs[offset : offset + limit]
