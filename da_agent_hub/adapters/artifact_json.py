@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import zlib
+from functools import cache
 from typing import Any, TypeVar
 
 import msgspec
@@ -51,7 +52,7 @@ def read_object(payload: bytes, shape: type[_Shape], name: str) -> tuple[_Shape,
         msgspec.ValidationError: it is an object and does not have that shape.
     """
     try:
-        return msgspec.json.decode(payload, type=shape), None
+        return decoder(shape).decode(payload), None
     except msgspec.ValidationError:
         if payload[:1] == b"{" or payload.lstrip()[:1] == b"{":
             raise
@@ -61,7 +62,13 @@ def read_object(payload: bytes, shape: type[_Shape], name: str) -> tuple[_Shape,
     if not isinstance(found, dict):
         said = "null" if found is None else _KINDS_OF_JSON[type(found)]
         raise UnreadableArtifactError(f"{name} is {said}, where dbt writes an object")
-    return msgspec.json.decode(_written(found), type=shape), surplus
+    return decoder(shape).decode(_written(found)), surplus
+
+
+@cache
+def decoder(shape: type[_Shape]) -> msgspec.json.Decoder[_Shape]:
+    """Made once a shape: making one costs more than decoding a small entry."""
+    return msgspec.json.Decoder(shape)
 
 
 def check_kind(metadata: msgspec.Raw, name: str) -> None:
@@ -79,7 +86,7 @@ def check_kind(metadata: msgspec.Raw, name: str) -> None:
 def lenient(raw: msgspec.Raw, shape: type[_Shape]) -> _Shape:
     """Decode an entry; where one field has a type of its own, only that field falls back to its default."""
     try:
-        return msgspec.json.decode(raw, type=shape)
+        return decoder(shape).decode(raw)
     except _UNDECODED:
         pass
     try:

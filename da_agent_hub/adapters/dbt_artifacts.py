@@ -74,7 +74,6 @@ class _Result(msgspec.Struct, gc=False):
 
 # A message may quote a whole statement, or rows of it; what tells the cause stands at its beginning.
 _LONGEST_MESSAGE = 20_000
-_RESULT = msgspec.json.Decoder(_Result)
 
 
 def read_run_results(payload: bytes) -> Invocation:
@@ -138,10 +137,7 @@ def _results(raw: msgspec.Raw, name: str) -> Iterator[_Result]:
     if entries is None:
         raise UnreadableArtifactError(f"{name} holds no list of results")
     for unique_id, entry in entries.items() if isinstance(entries, dict) else ((None, one) for one in entries):
-        try:
-            result = _RESULT.decode(entry)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            result = lenient(entry, _Result)
+        result = lenient(entry, _Result)
         if unique_id is not None and not result.unique_id:
             result.unique_id = unique_id
         yield result

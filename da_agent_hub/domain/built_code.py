@@ -19,7 +19,8 @@ _OF_ONE_RUN = re.compile(
 )
 
 # What every such id or moment has in it: much faster to look for, and most SQL has none.
-_MAY_BE_OF_ONE_RUN = re.compile(r"\d{4}(?:\d\d|-\d\d-\d\d)|-[0-9a-f]{4}-[0-9a-f]{4}-", re.IGNORECASE)
+_HAS_NUMBERS = re.compile(r"\d{4}(?:\d\d|-\d\d-\d\d)")
+_HAS_AN_ID = re.compile(r"-[0-9a-f]{4}-[0-9a-f]{4}-", re.IGNORECASE)
 
 _COMMENT = re.compile(r"^\s*--.*$", re.MULTILINE)
 
@@ -27,7 +28,7 @@ _COMMENT = re.compile(r"^\s*--.*$", re.MULTILINE)
 def digest(compiled: str) -> str:
     """Twelve hexadecimal digits for compiled SQL, the same for all runs of one code, however it is laid out."""
     code = _COMMENT.sub("", compiled) if "--" in compiled else compiled
-    if _MAY_BE_OF_ONE_RUN.search(code):
+    if _HAS_NUMBERS.search(code) or _HAS_AN_ID.search(code):
         code = _OF_ONE_RUN.sub("?", code)
     lasting = " ".join(code.split())
     return hashlib.sha256(lasting.encode(errors="replace")).hexdigest()[:12]
