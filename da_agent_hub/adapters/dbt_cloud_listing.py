@@ -50,7 +50,6 @@ class ListedRun:
 
 @dataclass(frozen=True)
 class _Answered:
-    first: tuple[int | None, Sequence[ListedRun]]
     etag: str | None
     runs: Sequence[ListedRun]
 
@@ -122,14 +121,20 @@ class RunListing:
             return known.runs
         if page is None:
             raise DbtCloudError(f"{operation}: dbt Cloud answered 304 to a first question. Try again later.")
-        first = (page.total, [run for entry in page.entries if (run := listed_run(entry)) is not None])
-        if known is not None and page.total is not None and known.first == first:
-            # A run that is new anywhere in the listing changes its total.
-            self._remember(begin, end, _Answered(first, page.etag, known.runs))
-            return known.runs
-        runs = self._every_page(begin, end, operation, page)
-        self._remember(begin, end, _Answered(first, page.etag, runs))
+        runs = self._expected(begin, end)
+        first = sorted((run for entry in page.entries if (run := listed_run(entry)) is not None), key=_order)
+        # A run that is new anywhere in the listing changes its total.
+        if runs is None or page.total != len(runs) or first != runs[: page.size]:
+            runs = self._every_page(begin, end, operation, page)
+        self._remember(begin, end, _Answered(page.etag, runs))
         return runs
+
+    def _expected(self, begin: datetime, end: datetime) -> Sequence[ListedRun] | None:
+        """What a listing holds where nothing has changed since the newest answer that goes back as far."""
+        for (since, _), answered in reversed(self._answers.items()):
+            if since <= begin:
+                return [run for run in answered.runs if begin <= run.finished_at <= end]
+        return None
 
     def _every_page(self, begin: datetime, end: datetime, operation: str, first: Page) -> Sequence[ListedRun]:
         """All runs, each once; where entries moved between the pages while they were read, they are read again."""
@@ -152,7 +157,7 @@ class RunListing:
         else:
             _log.warning("%s: dbt Cloud counts %s runs and gave %s.", operation, page.total, len(found))
         runs = [run for run in found.values() if run is not None]
-        return sorted(runs, key=lambda run: (run.finished_at, run.run_id))
+        return sorted(runs, key=_order)
 
     def _page(
         self, begin: datetime, end: datetime, operation: str, offset: int = 0, etag: str | None = None
@@ -232,6 +237,10 @@ def _is_for_a_change(run: Mapping[str, Any]) -> bool:
         or any(trigger.get(name) for name in _PULL_REQUESTS)
         or schema.startswith("dbt_cloud_pr_")
     )
+
+
+def _order(run: ListedRun) -> tuple[datetime, str]:
+    return run.finished_at, run.run_id
 
 
 def _hour(moment: datetime) -> datetime:

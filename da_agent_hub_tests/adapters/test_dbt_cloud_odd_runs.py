@@ -191,6 +191,22 @@ def test_a_run_that_shows_up_late_in_the_middle_of_an_old_listing_is_found_by_th
     assert poll() - first == {"2000"}
 
 
+def test_the_first_poll_of_a_new_hour_is_one_request_too_and_finds_what_showed_up_late(team: Team) -> None:
+    many(team.cloud, 1_000, 250, NOON)
+    runs = runs_of(team.cloud, team.directory)
+
+    def poll(since: datetime) -> tuple[set[str], int]:
+        before = team.cloud.times_asked(LISTING)
+        found = {one.run_id for one in runs.finished_runs("shop", since, datetime.now(timezone.utc))}
+        return found, team.cloud.times_asked(LISTING) - before
+
+    first, asked = poll(WINDOW.start)
+    assert asked == 3
+    assert poll(WINDOW.start + timedelta(hours=1)) == (first, 1)
+    team.cloud.add_run(2_000, NOON + timedelta(seconds=1_180, milliseconds=500))
+    assert poll(WINDOW.start + timedelta(hours=2)) == (first | {"2000"}, 3)
+
+
 @pytest.mark.parametrize("etags", [True, False])
 def test_an_unchanged_poll_asks_once_and_gets_no_body_where_the_server_knows_etags(team: Team, etags: bool) -> None:
     team.cloud.gives_etags = etags
