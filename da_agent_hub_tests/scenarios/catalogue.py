@@ -10,6 +10,7 @@ from . import (
     code_faults,
     data_faults,
     fourth_code,
+    fourth_people,
     grain_faults,
     hard_calls,
     second_calls,
@@ -37,7 +38,9 @@ THIRD: dict[str, Scenario] = {
     for scenario in (*third_config.SCENARIOS, *third_rows.SCENARIOS, *third_people.SCENARIOS, *third_mixed.SCENARIOS)
 }
 
-FOURTH: dict[str, Scenario] = {scenario.name: scenario for scenario in fourth_code.SCENARIOS}
+FOURTH: dict[str, Scenario] = {
+    scenario.name: scenario for scenario in (*fourth_code.SCENARIOS, *fourth_people.SCENARIOS)
+}
 
 # Whoever improves the hub looks at the first set only; the others measure what it makes of the unseen.
 SETS = {"first": SCENARIOS, "held_out": HELD_OUT, "third": THIRD, "fourth": FOURTH}

@@ -324,7 +324,9 @@ PARKING = Scenario(
         HiddenCheck("days", "select count(*) from analytics.takings_by_day", 21),
     ),
     protected=("models/meters.yml",),
-    oracle=lambda site: site.edited("models/takings_by_day.sql", ("{%- if not loop.last %},{% endif %}", "{{- ',' }}")),
+    oracle=lambda site: site.edited(
+        "models/takings_by_day.sql", ("_amount\n    {%- if not loop.last %},{% endif %}", "_amount,")
+    ),
 )  # fmt: skip
 
 
