@@ -75,6 +75,7 @@ class DbtCoreRuns:
         self._now = now
         self._seen = SeenRuns(memory, self._folders.place)
         self._by_name: dict[str, RunFolder] = {}
+        self._by_run: dict[str, RunFolder] = {}
         self._marked_since: datetime | None = None
         self._lock = threading.Lock()
 
@@ -154,13 +155,22 @@ class DbtCoreRuns:
                 runs = list(self._runs_in(project, content))
                 stamp = folder.stamp if content.settled else ""
                 self._seen.keep(folder.name, SeenFolder(stamp, [_seen(run) for run in runs]))
+            self._by_run = self._each_under_its_names()
             self._seen.save()
+
+    def _each_under_its_names(self) -> dict[str, RunFolder]:
+        """The folder of each run, by the run's id and by its own name, with and without what is above it."""
+        found: dict[str, RunFolder] = {}
+        for name, seen in self._seen.runs():
+            for known_as in (seen.run_id, name, PurePosixPath(name).name):
+                found.setdefault(known_as, self._by_name[name])
+        return found
 
     def _folder_of(self, project: str, run_id: str) -> RunFolder:
         for _ in range(2):
-            for name, seen in self._seen.runs():
-                if run_id in (seen.run_id, name, PurePosixPath(name).name) and name in self._by_name:
-                    return self._by_name[name]
+            folder = self._by_run.get(run_id)
+            if folder is not None:
+                return folder
             self._look(project)
         raise DbtCoreError(f"{self._folders.place} holds no run {run_id} any more. It was removed or written over.")
 
