@@ -310,7 +310,7 @@ def _read_step(step: _Step, invocations: Sequence[Invocation], reading: _Reading
         name=step.name,
         status=status,
         results=tuple(result for one in invocations for result in one.results),
-        log=log[-_LOG_TAIL:] if status == "error" else "",
+        log=log[-_LOG_TAIL:] if status in ("error", "cancelled") else "",
         invocation_id=next((one.invocation_id for one in invocations), None),
         broken=tuple(reading.broken.get(step.index, ())),
     )

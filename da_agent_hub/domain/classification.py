@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from .dbt import GraphNode
@@ -27,6 +28,7 @@ _CLASSES: dict[str, tuple[Category, int]] = {
     "rate_limited": (Category.TRANSIENT, 3),
     "run_cancelled": (Category.TRANSIENT, 2),
     "run_timed_out": (Category.TRANSIENT, 5),
+    "run_not_started": (Category.INFRASTRUCTURE, 4),
     "missed_run": (Category.INFRASTRUCTURE, 4),
     "out_of_memory": (Category.INFRASTRUCTURE, 6),
     "out_of_disk": (Category.INFRASTRUCTURE, 5),
@@ -93,6 +95,9 @@ OUTAGES = frozenset(
 # These may hit several nodes of one run from one cause, but also one node for its own.
 CONTENTION = frozenset({"lock_conflict", "statement_timeout", "out_of_memory"})
 
+# How dbt begins what it tells of an error; a late source has none.
+_DBT_ERROR = re.compile(r"\s*\w+ Error\b")
+
 
 @dataclass(frozen=True)
 class Classification:
@@ -108,7 +113,8 @@ class Classification:
 
 def classify(failure: Failure, node: GraphNode | None) -> Classification:
     """Decide class and category of one failure; ``node`` is the failing node where the lineage holds it."""
-    if failure.kind is FailureKind.SOURCE_FRESHNESS and matched(failure.message) is None:
+    is_late = failure.kind is FailureKind.SOURCE_FRESHNESS and not _DBT_ERROR.match(failure.message)
+    if is_late and matched(failure.message) is None:
         return _as("stale_source", "the source is older than its freshness limit", 0.95)
     if failure.kind is FailureKind.CANCELLED:
         return _as("run_cancelled", "the run was cancelled", 0.6)
@@ -130,6 +136,8 @@ def classify(failure: Failure, node: GraphNode | None) -> Classification:
         return _as(error_class, f"the message says {_words(error_class)}", 0.85, _clean(about))
     if failure.kind is FailureKind.COMPILE:
         return _as("compile_error", "dbt could not compile the project", 0.7)
+    if failure.kind is FailureKind.NOT_STARTED:
+        return _as("run_not_started", "the run ended before its first step", 0.6)
     if failure.unique_id is None:
         return _as("step_failed", "a step failed and its log names no known error", 0.4)
     return _as("unknown_error", "no known pattern matches the message", 0.3)

@@ -69,7 +69,7 @@ class Passed:
 class DbtStep:
     """One command of a dbt run: ``index`` is 1-based, ``status`` is success, error, cancelled or unknown.
 
-    ``log`` is kept (its last 20,000 characters) only where the step failed; ``results`` is empty where dbt wrote no
+    ``log`` is kept (its last 20,000 characters) only where the step failed or was cancelled; ``results`` is empty where dbt wrote no
     artifact of this invocation. A good result stands in ``results`` as it was read, or in ``passed`` once condensed.
     ``broken`` says, one sentence each, which artifacts of the step are there and are not what they should be.
     """

@@ -21,6 +21,7 @@ class FailureKind(str, Enum):
     CONNECTION = "connection"
     CANCELLED = "cancelled"
     TIMED_OUT = "timed_out"
+    NOT_STARTED = "not_started"
     MISSED_RUN = "missed_run"
     UNREADABLE = "unreadable"
     UNKNOWN_STATUS = "unknown_status"

@@ -67,6 +67,7 @@ _KIND_WORDS = {
     FailureKind.CONNECTION: "connection",
     FailureKind.CANCELLED: "cancelled run",
     FailureKind.TIMED_OUT: "run that took too long",
+    FailureKind.NOT_STARTED: "run that never started",
     FailureKind.MISSED_RUN: "run that did not happen",
     FailureKind.UNREADABLE: "run that could not be read",
     FailureKind.UNKNOWN_STATUS: "status that is not known",

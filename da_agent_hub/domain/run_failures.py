@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Set
+import re
+from collections.abc import Sequence, Set
 from dataclasses import replace
 
 from .dbt import DbtRun, DbtStep, GraphNode, NodeResult, Outcome, ProjectGraph
 from .failure import Failure, FailureKind
 from .message_patterns import matched
-from .step_log import LoggedError, last_lines, located, logged_errors
+from .step_log import LoggedError, last_lines, located, logged_errors, unfinished_nodes
 
 _KINDS = {
     "model": FailureKind.MODEL,
@@ -18,10 +19,19 @@ _KINDS = {
     "unit_test": FailureKind.UNIT_TEST,
     "source": FailureKind.SOURCE_FRESHNESS,
     "operation": FailureKind.HOOK,
+    "macro": FailureKind.HOOK,
 }
 _CONNECTION_CLASSES = frozenset(
     {"connection_lost", "authentication_failed", "missing_database", "lock_conflict", "rate_limited"}
 )
+
+# What schedulers say of a run that they ended for its length.
+_TOOK_TOO_LONG = re.compile(
+    r"\b(?:run|job|execution)\b[^.\n]{0,60}\b(?:tim(?:e|ed|ing)[ -]?out\b|exceed\w*\b[^.\n]{0,40}\b(?:time|duration)\b)"
+    r"|\bexceed\w*\b[^.\n]{0,40}\b(?:run|execution)[ -]?time\b",
+    re.IGNORECASE,
+)
+_MOST_RUNNING = 8
 
 
 def failures_of(run: DbtRun, graph: ProjectGraph | None, *, warnings: bool = False) -> tuple[Failure, ...]:
@@ -30,6 +40,7 @@ def failures_of(run: DbtRun, graph: ProjectGraph | None, *, warnings: bool = Fal
     Nodes that dbt skipped are no failures: they stand in ``Failure.skipped`` of the failure nearest upstream. A status
     that is not known is a failure that only warns: nobody can say that it is none.
     """
+    timed_out = run.status != "success" and _TOOK_TOO_LONG.search(run.status_message) is not None
     found: list[Failure] = []
     for step in run.steps:
         bad = [
@@ -39,22 +50,49 @@ def failures_of(run: DbtRun, graph: ProjectGraph | None, *, warnings: bool = Fal
         ]
         explained = any(failure.severity == "error" for failure in bad) or (step.broken and not step.log)
         if step.status == "error" and not explained:
-            bad += _of_log(run, step, graph)
+            bad += _of_log(run, step, graph, broken_off=timed_out)
         elif step.log:
             bad += _without_result(run, step, graph)
         if step.broken:
             said = "\n".join([f"Run {run.run_id}, step {step.index} ({step.name}):", *step.broken])
             bad.append(_failure(run, step.index, FailureKind.UNREADABLE, None, said))
-        found += _with_skipped(step, bad, graph)
-    if not found and run.status == "error" and run.status_message:
-        found.append(_failure(run, 0, FailureKind.OTHER, None, run.status_message))
-    elif not found and run.status == "error":
-        said = " ".join(run.unread) or "The run ended with an error, and neither a step nor an artifact says why."
-        found.append(_failure(run, 0, FailureKind.UNREADABLE, None, said))
-    if not found and run.status == "cancelled":
-        said = f"The run was cancelled before it had finished. {run.status_message}".rstrip()
-        found.append(_failure(run, 0, FailureKind.CANCELLED, None, said))
-    return tuple(found)
+        found += bad
+    explained = any(failure.severity == "error" for failure in found)
+    if timed_out or not (explained or run.status == "success"):
+        found += _of_the_end(run, timed_out=timed_out)
+    return tuple(_with_skipped(run, found, graph))
+
+
+def _of_the_end(run: DbtRun, *, timed_out: bool) -> list[Failure]:
+    """How a run ended of which no node and no step tells why."""
+    kind = FailureKind.UNREADABLE
+    said = " ".join(run.unread) or "The run ended with an error, and neither a step nor an artifact says why."
+    if timed_out:
+        kind, said = FailureKind.TIMED_OUT, f"The run took too long and was ended. {_where_it_ended(run)}"
+    elif run.status == "cancelled":
+        ended = (
+            "The run was cancelled before it had finished." if run.steps else "The run was cancelled before it began."
+        )
+        kind, said = FailureKind.CANCELLED, f"{ended} {_where_it_ended(run)}"
+    elif run.status_message and not run.steps:
+        kind, said = FailureKind.NOT_STARTED, f"The run ended before its first step. {run.status_message}"
+    elif run.status_message:
+        kind, said = FailureKind.OTHER, run.status_message
+    return [_failure(run, 0, kind, None, said.strip())] if run.status in ("error", "cancelled") else []
+
+
+def _where_it_ended(run: DbtRun) -> str:
+    """What the scheduler said, the step in which a run was ended, and what was running in it."""
+    said = [run.status_message]
+    ended = next((step for step in run.steps if step.status == "cancelled"), None)
+    ended = ended or next((step for step in reversed(run.steps) if step.status == "error"), None)
+    if ended is not None:
+        said.append(f"It was in step {ended.index} ({ended.name}).")
+        running = unfinished_nodes(ended.log)
+        if running:
+            more = f" and {len(running) - _MOST_RUNNING} more" if len(running) > _MOST_RUNNING else ""
+            said.append(f"Running then: {', '.join(running[:_MOST_RUNNING])}{more}.")
+    return " ".join(one for one in said if one)
 
 
 def _failure(run: DbtRun, step: int, kind: FailureKind, unique_id: str | None, message: str) -> Failure:
@@ -92,9 +130,9 @@ def _of_result(run: DbtRun, step: DbtStep, result: NodeResult, graph: ProjectGra
     )
 
 
-def _of_log(run: DbtRun, step: DbtStep, graph: ProjectGraph | None) -> list[Failure]:
+def _of_log(run: DbtRun, step: DbtStep, graph: ProjectGraph | None, *, broken_off: bool) -> list[Failure]:
     found = [_of_logged_error(run, step, error, graph) for error in logged_errors(step.log)]
-    if not found:
+    if not found and not broken_off:
         tail = last_lines(step.log)
         kind = FailureKind.OTHER if tail else FailureKind.UNREADABLE
         message = f"Step {step.index} ({step.name}) failed.\n{tail or 'It left neither an artifact nor a log.'}"
@@ -141,19 +179,32 @@ def _is_called(node: GraphNode, name: str) -> bool:
     return node.name == name or (node.resource_type == "source" and node.name.endswith(f".{name}"))
 
 
-def _with_skipped(step: DbtStep, bad: list[Failure], graph: ProjectGraph | None) -> list[Failure]:
-    """Give every skipped node to the failures nearest upstream of it."""
-    skipped = {result.unique_id for result in step.results if result.outcome is Outcome.SKIPPED}
-    failed = [failure.unique_id for failure in bad if failure.unique_id]
-    if not skipped or not failed:
-        return bad
-    if graph is not None:
-        return [replace(one, skipped=_blocked_by(one, waiting=skipped, graph=graph)) for one in bad]
-    # Without lineage, only a sole failure can be told to be the reason.
-    return [replace(one, skipped=tuple(sorted(skipped))) for one in bad] if len(failed) == 1 else bad
+def _with_skipped(run: DbtRun, found: Sequence[Failure], graph: ProjectGraph | None) -> list[Failure]:
+    """Give every skipped node to the failures nearest upstream of it, of its own step first and then of earlier ones."""
+    skipped: dict[int, set[str]] = {}
+    for step in run.steps:
+        left = {one.unique_id for one in step.results if one.status == "skipped" and not _is_inlined(one, graph)}
+        causes = [at for at, one in enumerate(found) if one.severity == "error" and 0 < one.step <= step.index]
+        own = [at for at in causes if found[at].step == step.index]
+        for group in (own, [at for at in causes if at not in own]):
+            blocked = {at: _blocked_by(found[at], waiting=left, graph=graph) for at in group} if left and graph else {}
+            for at, nodes in blocked.items():
+                skipped.setdefault(at, set()).update(nodes)
+                left -= nodes
+        # Without a way there through the lineage, a hook, or a sole failure, can be told to be the reason.
+        hooks = [at for at in own if found[at].kind is FailureKind.HOOK]
+        for at in hooks or (own if len(own) == 1 else []) or (causes if len(causes) == 1 else []):
+            skipped.setdefault(at, set()).update(left)
+    return [replace(one, skipped=tuple(sorted(skipped.get(at, ())))) for at, one in enumerate(found)]
 
 
-def _blocked_by(failure: Failure, *, waiting: Set[str], graph: ProjectGraph) -> tuple[str, ...]:
+def _is_inlined(result: NodeResult, graph: ProjectGraph | None) -> bool:
+    """dbt Fusion says of an ephemeral model that it was skipped, in a good run too."""
+    node = graph.get(result.unique_id) if graph else None
+    return node is not None and node.materialized == "ephemeral"
+
+
+def _blocked_by(failure: Failure, *, waiting: Set[str], graph: ProjectGraph) -> set[str]:
     """The skipped nodes that a failure reaches through skipped nodes only."""
     node = graph.get(failure.unique_id)
     # A failed test blocks what is built on the nodes it tests; a failed unit test the node itself.
@@ -164,7 +215,7 @@ def _blocked_by(failure: Failure, *, waiting: Set[str], graph: ProjectGraph) -> 
             if child in waiting and child not in reached:
                 reached.add(child)
                 frontier.append(child)
-    return tuple(sorted(reached))
+    return reached
 
 
 def _tested(node: GraphNode) -> tuple[str, ...]:

@@ -20,6 +20,8 @@ _PATHS = (
 )
 _LINE = re.compile(r"(?:^|\bnear |, |\s)line (\d+)", re.IGNORECASE)
 _LONGEST = 4000
+# `3 of 9 START sql table model main.orders ..... [RUN]`, and the same number when it is done.
+_TURN = re.compile(r"^(?P<number>\d+) of \d+ (?P<start>START )?(?P<node>[^\[]*?)(?: ?\.{2,})? ?\[")
 
 
 @dataclass(frozen=True)
@@ -67,6 +69,19 @@ def last_lines(log: str, count: int = 15) -> str:
     """The end of a log without colours and time stamps, for a step whose log names no error."""
     lines = [_STAMP.sub("", line).rstrip() for line in _ANSI.sub("", log).splitlines()]
     return "\n".join([line for line in lines if line][-count:])
+
+
+def unfinished_nodes(log: str) -> tuple[str, ...]:
+    """What dbt had begun and not ended when the log broke off, as dbt names it: ``sql table model main.orders``."""
+    begun: dict[str, str] = {}
+    for line in _ANSI.sub("", log).splitlines():
+        turn = _TURN.match(_STAMP.sub("", line).strip())
+        if turn is None:
+            continue
+        begun.pop(turn["number"], None)
+        if turn["start"]:
+            begun[turn["number"]] = turn["node"].strip()
+    return tuple(begun.values())
 
 
 def _block(lines: list[str], stamped: list[bool], start: int) -> str:
