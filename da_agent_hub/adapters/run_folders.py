@@ -80,17 +80,15 @@ class RunFolders:
                 continue
             inner = parts and parts[-1] in _INNER
             folders.setdefault("/".join(parts[:-1] if inner else parts), {})[path.name] = file
+        # dbt keeps its log beside target/, not in it; where it could not parse the project, the log is all that there is.
+        beside = Path(self.place).parent / "logs" / LOG
+        if self._local and (not folders or "" in folders) and beside.is_file():
+            folders.setdefault("", {}).setdefault(LOG, _stored(str(beside), beside.stat()))
         if not folders:
             raise RunFoldersError(
                 f"{self.place} holds no dbt artifact, nor a folder that does. Run dbt there first, "
                 "or set `source.path` to a target/ directory or to a folder with one folder a run."
             )
-        root = folders.get("")
-        if root is not None and self._local and LOG not in root:
-            # dbt keeps its log beside target/, not in it.
-            log = Path(self.place).parent / "logs" / LOG
-            if log.is_file():
-                root[LOG] = _stored(str(log), log.stat())
         return [RunFolder(name, folders[name]) for name in sorted(folders)]
 
     def read(self, file: StoredFile) -> bytes:

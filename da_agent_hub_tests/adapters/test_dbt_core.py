@@ -125,6 +125,21 @@ def test_a_results_file_that_docs_generate_wrote_hides_no_log(built: Path, tmp_p
     assert [run.steps[0].name for run in every_run(runs_of(root / "target"))] == ["dbt source freshness"]
 
 
+def test_the_log_beside_an_empty_target_is_the_run_of_a_project_that_never_parsed(tmp_path: Path) -> None:
+    (tmp_path / "target").mkdir()
+    (tmp_path / "logs").mkdir()
+    (tmp_path / "logs" / "dbt.log").write_text(
+        "============================== 05:00:00.000001 | 0c0ffee0-0000-4000-8000-000000000001 ===================\n"
+        "05:00:01.000000 [error] [MainThread]: Encountered an error:\n"
+        "Compilation Error\n  Model 'model.shop.orders' (models/orders.sql) depends on a node named 'stg_order' "
+        "which was not found\n"
+        "05:00:01.500000 [debug] [MainThread]: Command `dbt build` failed at 05:00:01.500000 after 1.2 seconds\n"
+    )
+    (run,) = every_run(runs_of(tmp_path / "target"))
+    assert run.status == "error"
+    assert "'stg_order' which was not found" in failures_of(run, None)[0].message
+
+
 def test_a_path_without_artifacts_is_one_clear_error(tmp_path: Path) -> None:
     with pytest.raises(DbtCoreError, match="holds no dbt artifact"):
         runs_of(tmp_path).finished_runs("shop", NOW - timedelta(days=1), NOW)
