@@ -9,10 +9,12 @@ from dataclasses import dataclass, replace
 from itertools import combinations
 from pathlib import PurePosixPath
 
+from ..domain.classification import found_rows
 from ..domain.dbt import GraphNode
+from ..domain.failure import FailureKind
 from ..domain.investigation import Candidate, FileChange
 from ..domain.line_merge import Hunk, Split, hunks_of, lines, without, words
-from ..domain.value_proof import DIFFERENT, SAME, ValueProof
+from ..domain.value_proof import DIFFERENT, EXPLAINED, SAME, ValueProof
 from ..ports import Commit
 from .case_file import CaseFile, plural
 from .experiment import ABSENT, PASSES, Scope, Trial
@@ -24,6 +26,13 @@ MOST_FILES_BACK = 4
 MOST_STEPS_BACK = 6
 MOST_RIVALS = 3
 MOVED_ALIKE = 0.8
+# How a commit says that it changes how something is written and not what it gives.
+_KEEPS_VALUES = re.compile(
+    r"\b(?:refactor\w*|renam\w+|tid(?:y|ied|ies)\b|clean(?:s|ed|ing)?[ -]?up|(?:re)?format\w*|lint\w*|cosmetic|style|"
+    r"simplif\w+|extract\w*|inlin\w+|dry\b|mov(?:e|es|ed|ing)\b|re-?organi[sz]\w+|restructur\w+|readab\w+|"
+    r"shorten\w*|split\w*|typos?|whitespace|no (?:functional |behaviou?ral )?changes?)",
+    re.IGNORECASE,
+)
 Build = Callable[[str, Sequence[FileChange]], Trial]
 
 
@@ -147,8 +156,9 @@ def before_the_culprit(case: CaseFile, culprit: Culprit, scope: Scope | None = N
 def smallest_revert(case: CaseFile, culprit: Culprit, build: Build, before: Predecessor) -> Revert:
     """The smallest part of the culprit without which the newest commit passes, with the values of old.
 
-    Nothing else that it brought may be lost. Where a part passes with values that neither the code before nor what stays
-    of the commit explains, or several pass with different values, a person decides.
+    Nothing else that it brought may be lost. A person decides where a part passes with other values than the code before
+    gives, where several pass with different values, and where a test found rows after a commit that was to change what
+    comes out: the values of old cannot tell a slip from what its author wanted.
     """
     lost: dict[str, None] = {}
     passing: list[Revert] = []
@@ -161,7 +171,8 @@ def smallest_revert(case: CaseFile, culprit: Culprit, build: Build, before: Pred
         if gone:
             lost.update(dict.fromkeys(gone))
             continue
-        if (tried >= MOST_TRIALS_OF_HUNKS and not way.whole) or (way.whole and wrong and not _moves(case, culprit)):
+        one_change = _moves(case, culprit) or keeps_values(culprit.commit)
+        if (tried >= MOST_TRIALS_OF_HUNKS and not way.whole) or (way.whole and wrong and not one_change):
             continue  # all of it would take away what another part shows to be a change of its own
         tried, rivals = tried + 1, rivals + bool(passing)
         trial = build(case.head, way.changes)
@@ -172,9 +183,15 @@ def smallest_revert(case: CaseFile, culprit: Culprit, build: Build, before: Pred
         values = before.compare(way.changes, trial, takes_back=True)
         if values.verdict == DIFFERENT:
             wrong.append(f"to take {way.part} back makes it pass, but {values.reason}")
+        elif values.verdict == EXPLAINED:
+            wrong.append(
+                f"to take {way.part} back makes it pass; but {values.reason}, and who reads that is not proven"
+            )
+        elif asserts_rows(case) and not keeps_values(culprit.commit):
+            return Revert(None, None, tuple(lost), doubt=_perhaps_wanted(culprit.commit, way))
         elif values.verdict == SAME:
             return Revert(way, trial, values=values)
-        elif not way.by_words or values.holds:
+        elif not way.by_words:
             passing.append(Revert(way, trial, values=values))
     if len(passing) == 1:
         return passing[0]
@@ -184,6 +201,24 @@ def smallest_revert(case: CaseFile, culprit: Culprit, build: Build, before: Pred
             None, None, tuple(lost), doubt=f"to take back either of {parts} makes it pass, with other results"
         )
     return Revert(None, None, tuple(lost), doubt="; ".join(wrong[:3]))
+
+
+def asserts_rows(case: CaseFile) -> bool:
+    """Whether what failed ran, and found rows that a test does not want."""
+    failure = case.record.latest
+    return failure.kind in (FailureKind.TEST, FailureKind.UNIT_TEST) and found_rows(failure)
+
+
+def keeps_values(commit: Commit) -> bool:
+    """Whether a commit says of itself that what comes out stays as it was."""
+    return _KEEPS_VALUES.search(commit.subject) is not None
+
+
+def _perhaps_wanted(commit: Commit, way: WayBack) -> str:
+    return (
+        f'to take {way.part} back makes it pass, but "{commit.subject}" was to change what comes out: the test may be '
+        "what is out of date"
+    )
 
 
 def _moves(case: CaseFile, culprit: Culprit) -> bool:
