@@ -11,6 +11,7 @@ from . import (
     data_faults,
     fourth_code,
     fourth_people,
+    fourth_refactors,
     grain_faults,
     hard_calls,
     second_calls,
@@ -39,7 +40,8 @@ THIRD: dict[str, Scenario] = {
 }
 
 FOURTH: dict[str, Scenario] = {
-    scenario.name: scenario for scenario in (*fourth_code.SCENARIOS, *fourth_people.SCENARIOS)
+    scenario.name: scenario
+    for scenario in (*fourth_code.SCENARIOS, *fourth_refactors.SCENARIOS, *fourth_people.SCENARIOS)
 }
 
 # Whoever improves the hub looks at the first set only; the others measure what it makes of the unseen.
