@@ -11,7 +11,8 @@ from ..domain.step_log import last_lines, logged_errors
 
 # dbt.log is appended to; each invocation begins with a line of its own, and of dbt 1.5 and later ends with one.
 _BEGINS = re.compile(r"^=+ (?:\d{4}-\d\d-\d\d )?(\d\d:\d\d:\d\d(?:\.\d+)?) \| ([0-9a-f-]{36}) =+\s*$", re.MULTILINE)
-_ENDS = re.compile(r"Command `(?:dbt|cli) ([a-z][a-z -]*?)` (?:failed|succeeded) at ")
+# It says the program as it was called: `dbt build`, `cli build`, `python -m dbt.cli.main build`.
+_ENDS = re.compile(r"Command `(?:\S+ -m )?\S*(?:dbt|cli|main)(?:\.\w+)* ([a-z][a-z -]*?)` (?:failed|succeeded) at ")
 
 
 @dataclass(frozen=True)

@@ -125,7 +125,8 @@ def test_a_results_file_that_docs_generate_wrote_hides_no_log(built: Path, tmp_p
     assert [run.steps[0].name for run in every_run(runs_of(root / "target"))] == ["dbt source freshness"]
 
 
-def test_the_log_beside_an_empty_target_is_the_run_of_a_project_that_never_parsed(tmp_path: Path) -> None:
+@pytest.mark.parametrize("program", ["dbt", "cli", "python -m dbt.cli.main", "/opt/dbt/bin/dbt"])
+def test_the_log_beside_an_empty_target_is_the_run_of_a_project_that_never_parsed(tmp_path: Path, program: str) -> None:
     (tmp_path / "target").mkdir()
     (tmp_path / "logs").mkdir()
     (tmp_path / "logs" / "dbt.log").write_text(
@@ -133,7 +134,7 @@ def test_the_log_beside_an_empty_target_is_the_run_of_a_project_that_never_parse
         "05:00:01.000000 [error] [MainThread]: Encountered an error:\n"
         "Compilation Error\n  Model 'model.shop.orders' (models/orders.sql) depends on a node named 'stg_order' "
         "which was not found\n"
-        "05:00:01.500000 [debug] [MainThread]: Command `dbt build` failed at 05:00:01.500000 after 1.2 seconds\n"
+        f"05:00:01.500000 [debug] [MainThread]: Command `{program} build` failed at 05:00:01.500000 after 1.2 seconds\n"
     )
     (run,) = every_run(runs_of(tmp_path / "target"))
     assert run.status == "error"
