@@ -7,7 +7,7 @@ from datetime import datetime
 from enum import Enum
 
 from .dbt import Owner
-from .failure import Failure
+from .failure import Failure, FailureKind
 
 
 class Category(str, Enum):
@@ -69,13 +69,27 @@ class Sighting:
 
 
 @dataclass(frozen=True)
+class Downtime:
+    """From the run that first showed a cause to the run with which it counted as gone; ``ended`` None while it lasts."""
+
+    began: Sighting
+    ended: Sighting | None = None
+
+    @property
+    def seconds(self) -> float | None:
+        """How long it lasted."""
+        return (self.ended.at - self.began.at).total_seconds() if self.ended else None
+
+
+@dataclass(frozen=True)
 class ErrorRecord:
     """Everything the hub knows of one cause, as a pure function of the runs seen so far and of what was proven of it.
 
     ``latest`` is the newest failure of the record's own node; ``members`` are unique ids of nodes that failed from the
     same cause; ``skipped`` were never run because of it. ``good_runs`` counts runs, since the last failure, that really
     ran the node and were good. ``rule`` names the rule that decided category and class; ``confidence`` is 0 to 1.
-    ``correction`` is the proof that moved the category away from what the rule had said.
+    ``correction`` is the proof that moved the category away from what the rule had said. ``job_name`` and ``step_name``
+    are those of ``latest``; ``downtimes`` are all episodes, oldest first, the present one last.
     """
 
     fingerprint: str
@@ -109,3 +123,18 @@ class ErrorRecord:
     rule: str = ""
     priority_reason: str = ""
     correction: ProvenCategory | None = None
+    job_name: str = ""
+    step_name: str = ""
+    downtimes: tuple[Downtime, ...] = ()
+
+    @property
+    def failing_rows_query(self) -> str | None:
+        """The SQL that returns the rows which a test found; None for anything else, and where dbt left none."""
+        is_test = self.latest.kind is FailureKind.TEST and self.latest.failures is not None
+        return self.latest.compiled_sql if is_test else None
+
+    @property
+    def seconds_to_recover(self) -> float | None:
+        """The mean time to recover over the episodes that ended; None where none did."""
+        lasted = [one.seconds for one in self.downtimes if one.seconds is not None]
+        return sum(lasted) / len(lasted) if lasted else None

@@ -10,7 +10,7 @@ from fnmatch import fnmatchcase
 from .built_code import BuiltCode
 from .classification import OUTAGES, Classification, classify, found_rows
 from .dbt import DbtRun, GraphNode, Outcome, Owner, ProjectGraph
-from .error_record import Category, ErrorRecord, Sighting
+from .error_record import Category, Downtime, ErrorRecord, Sighting
 from .expected_runs import JobsSeen, Silence, let_go, silences
 from .failure import Failure, FailureKind
 from .fingerprint import fingerprint
@@ -78,6 +78,7 @@ class _Fold:
         self._silences = silences(looks, runs)
         self._let_go = let_go(looks)
         self._job_names = {one.job.job_id: one.job.name for one in self._silences}
+        self._step_names: dict[tuple[str, int], str] = {}
         self._job_names |= {run.job_id: run.job_name for run in self._runs}
         self._goods: dict[tuple[str, str], list[tuple[Position, Sighting]]] = defaultdict(list)
         self._parsed: dict[tuple[str, str, str], list[tuple[Position, Sighting]]] = defaultdict(list)
@@ -138,6 +139,8 @@ class _Fold:
                     attribution.good(unique_id, position)
         if run.status == "success":
             self._parsed[(run.environment, run.job_id, "")].append(((run.finished_at, run.run_id, 0), sighting))
+        for index in {one.failure.step for one in judged}:
+            self._step_names[(run.run_id, index)] = names.get(index, "")
         for one, root in attribution.attribute(run.run_id, judged):
             position = (run.finished_at, run.run_id, one.failure.step)
             cause = self._causes.setdefault(one.fingerprint, _Cause(one))
@@ -250,7 +253,8 @@ class _Fold:
         episode, number = found[visible[-1]], len(visible)
         own = [one for one in found[: visible[-1] + 1] if one.stands_alone]
         failures = [seen for one in own for seen in one.failures]
-        return self._described(cause, classification, category, evidence, episode, number, failures)
+        downtimes = tuple(Downtime(one.failures[0].sighting, one.recovered) for one in own)
+        return self._described(cause, classification, category, evidence, episode, number, failures, downtimes)
 
     def _unchanged(self, cause: _Cause) -> Callable[[Observation, Observation], bool]:
         """Tells whether the code of a cause's nodes, and of all that they read, was the same at two observations."""
@@ -276,6 +280,7 @@ class _Fold:
         episode: Episode,
         number: int,
         seen: Sequence[Observation],
+        downtimes: tuple[Downtime, ...],
     ) -> ErrorRecord:
         newest = seen[-1].failure
         assert newest is not None
@@ -341,6 +346,9 @@ class _Fold:
             confidence=classification.confidence,
             rule=rule,
             priority_reason=reason,
+            job_name=self._job_names.get(newest.job_id, ""),
+            step_name=self._step_names.get((newest.run_id, newest.step), ""),
+            downtimes=downtimes,
         )
 
     def _reach(self, subjects: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[str, ...]]:
