@@ -8,53 +8,7 @@ from dataclasses import dataclass
 from .dbt import GraphNode
 from .error_record import Category
 from .failure import Failure, FailureKind
-from .message_patterns import matched
-
-# error class -> (category, complexity 1-10); a class that is not here is code to be fixed.
-_CLASSES: dict[str, tuple[Category, int]] = {
-    "duplicate_keys": (Category.DATA_QUALITY, 4),
-    "duplicate_merge_keys": (Category.DATA_QUALITY, 5),
-    "null_values": (Category.DATA_QUALITY, 3),
-    "unexpected_values": (Category.DATA_QUALITY, 2),
-    "orphan_rows": (Category.DATA_QUALITY, 4),
-    "row_condition": (Category.DATA_QUALITY, 4),
-    "custom_test": (Category.DATA_QUALITY, 4),
-    "stale_source": (Category.DATA_QUALITY, 4),
-    "invalid_value": (Category.DATA_QUALITY, 4),
-    "division_by_zero": (Category.DATA_QUALITY, 3),
-    "statement_timeout": (Category.TRANSIENT, 5),
-    "lock_conflict": (Category.TRANSIENT, 4),
-    "connection_lost": (Category.TRANSIENT, 3),
-    "rate_limited": (Category.TRANSIENT, 3),
-    "run_cancelled": (Category.TRANSIENT, 2),
-    "run_timed_out": (Category.TRANSIENT, 5),
-    "run_not_started": (Category.INFRASTRUCTURE, 4),
-    "missed_run": (Category.INFRASTRUCTURE, 4),
-    "out_of_memory": (Category.INFRASTRUCTURE, 6),
-    "out_of_disk": (Category.INFRASTRUCTURE, 5),
-    "authentication_failed": (Category.INFRASTRUCTURE, 3),
-    "permission_denied": (Category.INFRASTRUCTURE, 3),
-    "quota_exceeded": (Category.INFRASTRUCTURE, 3),
-    "missing_database": (Category.INFRASTRUCTURE, 4),
-    "invalid_profile": (Category.INFRASTRUCTURE, 3),
-    "git_failed": (Category.INFRASTRUCTURE, 3),
-    "step_failed": (Category.INFRASTRUCTURE, 5),
-    "unreadable_run": (Category.INFRASTRUCTURE, 5),
-    "unknown_status": (Category.INFRASTRUCTURE, 2),
-    "unknown_error": (Category.INFRASTRUCTURE, 5),
-    "missing_column": (Category.CODE_FIX, 3),
-    "missing_relation": (Category.CODE_FIX, 3),
-    "unknown_ref": (Category.CODE_FIX, 2),
-    "unknown_macro": (Category.CODE_FIX, 2),
-    "invalid_yaml": (Category.CODE_FIX, 2),
-    "type_mismatch": (Category.CODE_FIX, 4),
-    "syntax_error": (Category.CODE_FIX, 2),
-    "compile_error": (Category.CODE_FIX, 3),
-    "ambiguous_column": (Category.CODE_FIX, 2),
-    "unit_test_mismatch": (Category.CODE_FIX, 4),
-    "contract_violation": (Category.CODE_FIX, 4),
-    "dependency_cycle": (Category.CODE_FIX, 5),
-}
+from .taxonomy import Taxonomy, builtin
 
 _TESTS = {
     "unique": "duplicate_keys",
@@ -90,13 +44,33 @@ _TEST_PREFIXES = {
 
 # One outage hits whatever node happens to run, and a newer dbt uses its new status everywhere: no node is the cause.
 OUTAGES = frozenset(
-    {"connection_lost", "authentication_failed", "rate_limited", "quota_exceeded", "out_of_disk", "unknown_status"}
+    {
+        "connection_lost",
+        "unreachable_host",
+        "warehouse_not_available",
+        "session_expired",
+        "authentication_failed",
+        "rate_limited",
+        "quota_exceeded",
+        "out_of_disk",
+        "unknown_status",
+    }
 )
 # These may hit several nodes of one run from one cause, but also one node for its own.
 CONTENTION = frozenset({"lock_conflict", "statement_timeout", "out_of_memory"})
 
+# Decided by how the run ended, whatever the message says.
+_BY_KIND = {
+    FailureKind.CANCELLED: ("run_cancelled", "the run was cancelled", 0.6),
+    FailureKind.TIMED_OUT: ("run_timed_out", "the run was ended because it took too long", 0.8),
+    FailureKind.MISSED_RUN: ("missed_run", "no run of the job came when its schedule said so", 0.95),
+    FailureKind.UNREADABLE: ("unreadable_run", "what dbt left of the run could not be read", 0.5),
+    FailureKind.UNKNOWN_STATUS: ("unknown_status", "dbt gave a status that is not known", 0.5),
+}
 # How dbt begins what it tells of an error; a late source has none.
 _DBT_ERROR = re.compile(r"\s*\w+ Error\b")
+# By the level of the entry that matched: code, sentence, words.
+_SURE = (0.9, 0.85, 0.6)
 
 
 @dataclass(frozen=True)
@@ -111,36 +85,45 @@ class Classification:
     about: str | None = None
 
 
-def classify(failure: Failure, node: GraphNode | None) -> Classification:
-    """Decide class and category of one failure; ``node`` is the failing node where the lineage holds it."""
-    is_late = failure.kind is FailureKind.SOURCE_FRESHNESS and not _DBT_ERROR.match(failure.message)
-    if is_late and matched(failure.message) is None:
-        return _as("stale_source", "the source is older than its freshness limit", 0.95)
-    if failure.kind is FailureKind.CANCELLED:
-        return _as("run_cancelled", "the run was cancelled", 0.6)
-    if failure.kind is FailureKind.TIMED_OUT:
-        return _as("run_timed_out", "the run was ended because it took too long", 0.8)
-    if failure.kind is FailureKind.MISSED_RUN:
-        return _as("missed_run", "no run of the job came when its schedule said so", 0.95)
-    if failure.kind is FailureKind.UNREADABLE:
-        return _as("unreadable_run", "what dbt left of the run could not be read", 0.5)
-    if failure.kind is FailureKind.UNKNOWN_STATUS:
-        return _as("unknown_status", "dbt gave a status that is not known", 0.5)
+def classify(failure: Failure, node: GraphNode | None, taxonomy: Taxonomy | None = None) -> Classification:
+    """Decide class and category of one failure; ``node`` is the failing node where the lineage holds it.
+
+    ``taxonomy`` is the package's own where none is given.
+    """
+    error_class, rule, confidence, about = _decided(failure, node, taxonomy or builtin())
+    known = (taxonomy or builtin()).class_named(error_class)
+    return Classification(error_class, known.category, rule, confidence, known.complexity, about)
+
+
+_Decision = tuple[str, str, float, str | None]
+
+
+def _decided(failure: Failure, node: GraphNode | None, taxonomy: Taxonomy) -> _Decision:
+    if failure.kind in _BY_KIND:
+        return (*_BY_KIND[failure.kind], None)
     if failure.kind is FailureKind.UNIT_TEST and found_rows(failure):
-        return _as("unit_test_mismatch", "a unit test's rows differ from what it expects", 0.9)
+        return "unit_test_mismatch", "a unit test's rows differ from what it expects", 0.9, None
     if failure.kind is FailureKind.TEST and found_rows(failure):
         return _of_test(failure, node)
-    found = matched(failure.message)
+    found = taxonomy.recognise(failure.message)
+    if failure.kind is FailureKind.SOURCE_FRESHNESS:
+        if found is None and not _DBT_ERROR.match(failure.message):
+            return "stale_source", "the source is older than its freshness limit", 0.95, None
+        if found is not None and found.entry.error_class == "missing_relation":
+            # Nothing but the source was asked for: no model's SQL can be what is wrong.
+            return "missing_source_table", "the source's own table is not there", 0.85, _clean(found.about)
     if found is not None:
-        error_class, about = found
-        return _as(error_class, f"the message says {_words(error_class)}", 0.85, _clean(about))
+        words = taxonomy.class_named(found.entry.error_class).words
+        return found.entry.error_class, f"the message says {words}", _SURE[found.entry.level], _clean(found.about)
     if failure.kind is FailureKind.COMPILE:
-        return _as("compile_error", "dbt could not compile the project", 0.7)
+        return "compile_error", "dbt could not compile the project", 0.7, None
+    if failure.kind is FailureKind.CONNECTION:
+        return "connection_lost", "dbt could not reach the warehouse", 0.5, None
     if failure.kind is FailureKind.NOT_STARTED:
-        return _as("run_not_started", "the run ended before its first step", 0.6)
+        return "run_not_started", "the run ended before its first step", 0.6, None
     if failure.unique_id is None:
-        return _as("step_failed", "a step failed and its log names no known error", 0.4)
-    return _as("unknown_error", "no known pattern matches the message", 0.3)
+        return "step_failed", "a step failed and its log names no known error", 0.4, None
+    return "unknown_error", "no known pattern matches the message", 0.3, None
 
 
 def found_rows(failure: Failure) -> bool:
@@ -148,22 +131,18 @@ def found_rows(failure: Failure) -> bool:
     return failure.failures is not None or not failure.message or failure.message.startswith("Got ")
 
 
-def _of_test(failure: Failure, node: GraphNode | None) -> Classification:
+def _of_test(failure: Failure, node: GraphNode | None) -> _Decision:
     test = node.test if node else None
     if test is not None:
-        error_class = _TESTS.get(test.name, "custom_test")
+        package, _, name = test.name.rpartition(".")
+        error_class = _TESTS.get(test.name) or ("anomaly" if package == "elementary" else "custom_test")
         about = test.column or _combined(test.arguments.get("combination_of_columns"))
-        return _as(error_class, f"the test {test.name} found rows", 0.9 if error_class != "custom_test" else 0.6, about)
+        return error_class, f"the test {test.name} found rows", 0.9 if error_class != "custom_test" else 0.6, about
     name = (failure.unique_id or "").split(".")[-2:][0]
     for prefix, error_class in _TEST_PREFIXES.items():
         if name.startswith(prefix):
-            return _as(error_class, f"the test's name starts with {prefix.rstrip('_')}", 0.7)
-    return _as("custom_test", "a test found rows, and no manifest says what it asserts", 0.4)
-
-
-def _as(error_class: str, rule: str, confidence: float, about: str | None = None) -> Classification:
-    category, complexity = _CLASSES.get(error_class, (Category.CODE_FIX, 4))
-    return Classification(error_class, category, rule, confidence, complexity, about)
+            return error_class, f"the test's name starts with {prefix.rstrip('_')}", 0.7, None
+    return "custom_test", "a test found rows, and no manifest says what it asserts", 0.4, None
 
 
 def _combined(columns: object) -> str | None:
@@ -172,7 +151,3 @@ def _combined(columns: object) -> str | None:
 
 def _clean(about: str | None) -> str | None:
     return about.strip("\"'`[]").replace('"', "").replace("`", "").lower() if about else None
-
-
-def _words(error_class: str) -> str:
-    return error_class.replace("_", " ")

@@ -48,8 +48,8 @@ MESSAGES = {
         ("permission_denied", None, 'IO Error: Cannot open file "/data/x.duckdb": Permission denied'),
         ("missing_database", "/d/x.duckdb", 'IO Error: Cannot open database "/d/x.duckdb" in read-only mode: database does not exist'),
         ("missing_database", "crm", 'Binder Error: Catalog "crm" does not exist!'),
-        ("missing_database", "crm", 'Catalog Error: Table with name "crm.main.x" does not exist because schema "crm.main" does not exist.'),
-        ("missing_relation", "crm.raw.x", 'Catalog Error: Table with name "crm.raw.x" does not exist because schema "crm.raw" does not exist.'),
+        ("missing_database", "crm.main", 'Catalog Error: Table with name "crm.main.x" does not exist because schema "crm.main" does not exist.'),
+        ("missing_database", "crm.raw", 'Catalog Error: Table with name "crm.raw.x" does not exist because schema "crm.raw" does not exist.'),
     ],
     "snowflake": [
         ("missing_column", "o.cust_id", "000904 (42000): 01b2c3d4-0000-5f6a-0000-000012345678: SQL compilation error: error line 12 at position 4\n  invalid identifier 'O.CUST_ID'"),
@@ -114,7 +114,7 @@ MESSAGES = {
         ("missing_column", "cust_id", "column \"cust_id\" does not exist in o"),
         ("lock_conflict", None, "1023\n  DETAIL:  Serializable isolation violation on table - 108263, transactions forming the cycle are: 1, 2"),
         ("invalid_value", None, "Invalid digit, Value 'a', Pos 0, Type: Integer"),
-        ("statement_timeout", None, "Query (123) cancelled by WLM abort action of Query Monitoring Rule \"long\""),
+        ("query_limit_exceeded", None, "Query (123) cancelled by WLM abort action of Query Monitoring Rule \"long\""),
         ("out_of_disk", None, "Disk Full\n  DETAIL:  error:  Disk Full"),
     ],
     "databricks": [

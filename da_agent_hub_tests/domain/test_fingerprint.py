@@ -390,7 +390,7 @@ PINNED = [
     ("Object 'PROD.ANALYTICS.STG_PAYMENTS' does not exist or not authorized.", {}, "f0405e31e805923f"),
     ("Unrecognized name: visitor_idd; Did you mean visitor_id? at [14:9]", {}, "76c04c264f84e028"),
     ("Not found: Table acme-prod:raw.events_20240501 was not found in location US", {}, "8da9c94a9ab4f56c"),
-    ("value too long for type character varying(256)", {}, "101073e4eb746b76"),
+    ("value too long for type character varying(256)", {}, "f776af1d661beb67"),
     ("[PARSE_SYNTAX_ERROR] Syntax error at or near 'form'. SQLSTATE: 42601 (line 9, pos 0)", {}, "0c3f4d77d04dfa48"),
     ('invalid input syntax for type date: "tbd"', {}, "2a539419fdb6344f"),
     ('Binder Error: Referenced column "full_nam" not found in FROM clause!', {}, "f072a99a9aed286b"),

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from da_agent_hub.domain.message_patterns import matched
 from da_agent_hub.domain.message_text import plain
+from da_agent_hub.domain.taxonomy import builtin
 
 
 @pytest.mark.parametrize(
@@ -33,7 +33,6 @@ def test_what_is_plain_stays_as_it_is(message: str) -> None:
 
 
 def test_a_message_in_colours_and_with_other_spaces_is_recognised_as_the_plain_one_is() -> None:
-    assert matched("\x1b[31mInvalid\u00a0column\u00a0name 'cost_centre'.\x1b[0m\r\n") == (
-        "missing_column",
-        "cost_centre",
-    )
+    found = builtin().recognise("\x1b[31mInvalid\u00a0column\u00a0name 'cost_centre'.\x1b[0m\r\n")
+    assert found is not None
+    assert (found.entry.error_class, found.about) == ("missing_column", "cost_centre")
