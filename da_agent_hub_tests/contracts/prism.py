@@ -40,7 +40,6 @@ def prism_server(description: Path = DESCRIPTION, *, before: str | None = None) 
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
-            start_new_session=True,
         )
         try:
             _wait_for(port, server, log)
