@@ -10,7 +10,8 @@ _QUOTED = re.compile(
     r"(?<![\w)\]}])(?:'(?!\[\w{5}\])([^'\n]{1,300})'|\"(?!\[\w{5}\])([^\"\n]{1,300})\"|`([^`\n]{1,300})`)(?!\w)"
 )
 _OWN_WORDS = re.compile(
-    r"(?:message|msg|internal error|error_?code|reason|raw error|'[MC]')[\"']?\s{0,3}[:=]\s{0,3}$", re.IGNORECASE
+    r"(?:(?:message|msg|internal error|error_?code|reason|raw error|'[MC]')[\"']?\s{0,3}[:=]\s{0,3}|^\s{0,9}\()$",
+    re.IGNORECASE | re.MULTILINE,
 )
 # Names of nodes, and lines of SQL, of YAML and of rows that are shown with a message.
 _ECHOES = re.compile(
