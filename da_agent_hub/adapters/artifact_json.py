@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import zlib
-from functools import cache
 from typing import Any, TypeVar
 
 import msgspec
@@ -27,6 +26,7 @@ _BYTE_ORDER_MARKS = (
 _GZIP = b"\x1f\x8b"
 # A file of a few kilobytes can unpack to any size.
 _LARGEST_UNPACKED = 2_000_000_000
+_DECODERS: dict[type[Any], msgspec.json.Decoder[Any]] = {}
 _LONGEST_INTEGER = 400
 _LONGEST_ESCAPE = len("\\u0000")
 _HALF_A_WORD = re.compile(r"-?(?:|t|tr|tru|f|fa|fal|fals|n|nu|nul|N|Na|I\w*|\.|\.?\d*[eE][+-]?)")
@@ -65,10 +65,12 @@ def read_object(payload: bytes, shape: type[_Shape], name: str) -> tuple[_Shape,
     return decoder(shape).decode(_written(found)), surplus
 
 
-@cache
 def decoder(shape: type[_Shape]) -> msgspec.json.Decoder[_Shape]:
     """Made once a shape: making one costs more than decoding a small entry."""
-    return msgspec.json.Decoder(shape)
+    known = _DECODERS.get(shape)
+    if known is None:
+        known = _DECODERS.setdefault(shape, msgspec.json.Decoder(shape))
+    return known
 
 
 def check_kind(metadata: msgspec.Raw, name: str) -> None:
