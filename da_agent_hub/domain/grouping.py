@@ -55,8 +55,15 @@ class _Standing:
     judged: Judged
     root: str
     began_in: str
-    was_good_before: bool
+    began_at: Position
+    began_in_job: str
+    good_before: Position | None
     changed: str | None = None
+
+    @property
+    def was_good_before(self) -> bool:
+        """Whether its node had ever been seen good when it began."""
+        return self.good_before is not None
 
 
 class Attribution:
@@ -122,7 +129,9 @@ class Attribution:
             judged=judged,
             root=root,
             began_in=began,
-            was_good_before=known.was_good_before if known else unique_id in self._good,
+            began_at=known.began_at if known else _position(judged),
+            began_in_job=known.began_in_job if known else judged.failure.job_id,
+            good_before=known.good_before if known else self._good.get(unique_id or ""),
             changed=changed,
         )
         if changed is not None:
@@ -136,7 +145,10 @@ class Attribution:
     def _root_of(self, run_id: str, judged: Judged) -> str | None:
         known = self._standing.get(judged.fingerprint)
         began = known.began_in if known else run_id
-        was_good = known.was_good_before if known else judged.failure.unique_id in self._good
+        began_at = known.began_at if known else _position(judged)
+        good_before = known.good_before if known else self._good.get(judged.failure.unique_id or "")
+        job = known.began_in_job if known else judged.failure.job_id
+        was_good = good_before is not None
         for candidate in self._candidates(judged):
             if judged.fingerprint in (candidate.judged.fingerprint, candidate.root):
                 continue
@@ -148,6 +160,9 @@ class Attribution:
                 return candidate.root
             if same_runs and was_good == candidate.was_good_before and _adds_up_rows_of(judged, candidate.judged):
                 return candidate.root
+            if not same_runs and good_before is not None and candidate.was_good_before:
+                # Another job meets the cause in a run of its own: it was last good before the cause had begun.
+                together = candidate.began_in_job != job and good_before < candidate.began_at < began_at
             if self._follows(judged, candidate.judged, began_together=together, in_run=run_id):
                 return candidate.root
         changed = known.changed if known else self._only_change(judged)
@@ -215,7 +230,8 @@ class Attribution:
         if not (same_node or upstream):
             return False
         if earlier.failure.kind in _BUILT and now.error_class in _NOT_REBUILT:
-            return earlier.failure.run_id == in_run and earlier.failure.unique_id != later.failure.unique_id
+            not_rebuilt = earlier.failure.run_id == in_run or began_together
+            return not_rebuilt and earlier.failure.unique_id != later.failure.unique_id
         if not began_together:
             return False
         allowed = _ON_THE_SAME_NODE if same_node else _CONSEQUENCES
@@ -229,6 +245,10 @@ def _adds_up_rows_of(later: Judged, earlier: Judged) -> bool:
         return False
     sql = later.failure.compiled_sql or later.node.raw_sql
     return earlier.subject in later.node.depends_on and _ADDS_UP.search(sql) is not None
+
+
+def _position(judged: Judged) -> Position:
+    return judged.failure.happened_at, judged.failure.run_id, judged.failure.step
 
 
 def _words(judged: Judged) -> tuple[str, str]:

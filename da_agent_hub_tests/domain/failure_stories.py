@@ -293,7 +293,7 @@ STORIES: dict[str, tuple[DbtRun, tuple[Told, ...]]] = {
         (
             Told(
                 FailureKind.SOURCE_FRESHNESS,
-                "missing_relation",
+                "missing_source_table",
                 SOURCE,
                 "models/sources.yml",
                 "Table with name orders does not exist",
