@@ -90,6 +90,17 @@ class MaskedSql:
             return ()
         return tuple(name.lower() for name in tree.named_selects if name and name != "*" and name not in self.calls)
 
+    def made_of_alone(self, column: str) -> tuple[str, exp.Expression] | None:
+        """The output that a column alone becomes, as in ``cents / 100 as amount``: its name, and how it is made."""
+        for select in self.tree.find_all(exp.Select) if self.tree is not None else ():
+            for item in select.expressions:
+                made = item.unalias()
+                read = {one.name.lower() for one in made.find_all(exp.Column)}
+                plain = made.find(exp.AggFunc, exp.Window, exp.Query) is None
+                if read == {column.lower()} and plain and item.alias_or_name:
+                    return item.alias_or_name, made
+        return None
+
     def join_kinds(self) -> dict[tuple[str, ...], tuple[str, int, int]]:
         """Each joined relation's kind of join (``left join``), and where those words stand in the text."""
         kinds: dict[tuple[str, ...], tuple[str, int, int]] = {}

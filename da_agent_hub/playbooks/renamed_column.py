@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 
+from sqlglot import exp
+
 from ..domain.dbt import GraphNode
 from ..domain.investigation import Candidate, FileChange, Investigation
 from ..domain.value_proof import NOT_COMPARED, ValueProof
@@ -16,7 +18,7 @@ from .experiment import PASSES, Experiment, Trial
 from .likely_names import changes_the_measure, plausible
 from .masked_sql import Call, MaskedSql
 from .mistyped_column import investigate_mistyped
-from .warehouse import Column, columns_of, is_load_metadata, quoted
+from .warehouse import Column, columns_of, dialect, is_load_metadata, quoted
 
 # What warehouses say of a column that is not there: DuckDB, Postgres and Redshift, Snowflake, BigQuery, Databricks.
 _MISSING = (
@@ -30,6 +32,8 @@ _MISSING = (
 )
 SURE_BY_NAME, SURE_BY_VALUES = 0.62, 0.8
 MOST_RENAMES = 6
+# What is made of a column may have few values whatever it is made of, as a comparison has.
+FEW_VALUES = 10
 
 
 def missing_column(message: str) -> str | None:
@@ -180,28 +184,44 @@ def _successors(
     return sorted(ranked, key=lambda one: one.score, reverse=True)
 
 
-def _holding(case: CaseFile, reader: GraphNode, missing: str) -> tuple[str, str] | None:
-    """(relation, column) that still holds the missing column's values from the last good build, passed on unchanged."""
+@dataclass(frozen=True)
+class _Held:
+    """A relation's column that still has what was made of the missing column; ``made`` is how, None where unchanged."""
+
+    relation: str
+    column: str
+    made: exp.Expression | None
+
+
+def _holding(case: CaseFile, reader: GraphNode, missing: str) -> _Held | None:
+    """What still holds the missing column's values from the last good build."""
+    made: exp.Expression | None = None
     name = _output_name(reader, missing)
     if name is None:
-        return None
+        found = MaskedSql(reader.raw_sql, case.graph.adapter_type).made_of_alone(missing)
+        if found is None:
+            return None
+        name, made = found
     for unique_id in (reader.unique_id, *case.graph.descendants(reader.unique_id)[:10]):
         node = case.graph.get(unique_id)
         if node is None or not node.relation_name or node.materialized not in {"table", "incremental", "snapshot"}:
             continue  # a view of the reader is broken as well
-        found = next((one for one in columns_of(case, node.relation_name) if one.name.lower() == name.lower()), None)
-        if found is not None:
-            return node.relation_name, found.name
+        there = next((one for one in columns_of(case, node.relation_name) if one.name.lower() == name.lower()), None)
+        if there is not None:
+            return _Held(node.relation_name, there.name, made)
     return None
 
 
-def _overlap(case: CaseFile, held: tuple[str, str] | None, parent: GraphNode, new: Column) -> float | None:
-    """Which share of the distinct values that were held occur in the new column; None if unknown."""
+def _overlap(case: CaseFile, held: _Held | None, parent: GraphNode, new: Column) -> float | None:
+    """Which share of the distinct values that were held the new column gives, made the same way; None if unknown."""
     if held is None:
         return None
-    relation, name = held
     adapter = case.graph.adapter_type
-    before, after = quoted(name, adapter), quoted(new.name, adapter)
+    relation, before, after = held.relation, quoted(held.column, adapter), quoted(new.name, adapter)
+    if held.made is not None:
+        column = exp.column(exp.to_identifier(new.name, quoted=True))
+        again = held.made.copy().transform(lambda one: column.copy() if isinstance(one, exp.Column) else one)
+        after = again.sql(dialect=dialect(adapter))
     found = case.ask(
         "select count(*) as n, count(seen.value) as kept from "
         f"(select distinct cast({before} as varchar) as value from {relation} where {before} is not null) as held "
@@ -210,6 +230,8 @@ def _overlap(case: CaseFile, held: tuple[str, str] | None, parent: GraphNode, ne
         1,
     )
     if found.error is not None or not found.rows or not found.rows[0][0]:
+        return None
+    if held.made is not None and int(found.rows[0][0]) < FEW_VALUES:
         return None
     return float(found.rows[0][1]) / float(found.rows[0][0])
 
