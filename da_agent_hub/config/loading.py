@@ -16,6 +16,7 @@ from pydantic import BaseModel, SecretStr, ValidationError
 from ..domain.issue import GITHUB_COM, RepoRef
 from ..domain.redaction import redact
 from .settings import DbtCloudSource, DbtCoreSource, HubSettings
+from .taxonomy_files import problem_of
 
 CONFIG_VARIABLE = "DA_AGENT_HUB_CONFIG"
 
@@ -132,7 +133,13 @@ def load_settings(path: Path | None, environ: Mapping[str, str]) -> HubSettings:
                 document.complain(location, sentence)
     document.raise_problems()
     assert settings is not None  # _validate complained otherwise
-    return _anchored(settings, path.resolve().parent if path is not None else Path.cwd())
+    settings = _anchored(settings, path.resolve().parent if path is not None else Path.cwd())
+    for index, project in enumerate(settings.projects):
+        problem = problem_of(project.taxonomy)
+        if problem is not None:
+            document.complain(("projects", index, "taxonomy"), problem)
+    document.raise_problems()
+    return settings
 
 
 def _read(path: Path) -> _Document:
@@ -385,7 +392,10 @@ def _anchored(settings: HubSettings, folder: Path) -> HubSettings:
                 if (path := getattr(project.verification, name)) is not None
             }
         )
-        projects.append(project.model_copy(update={"source": source, "verification": verification}))
+        taxonomy = [anchor(path) for path in project.taxonomy]
+        projects.append(
+            project.model_copy(update={"source": source, "verification": verification, "taxonomy": taxonomy})
+        )
     state = settings.state
     url = re.sub(
         r"^(sqlite(?:\+\w+)?:///)(?=[^/:?])",

@@ -65,14 +65,28 @@ class VerificationSettings(_Settings):
     timeout_seconds: float = Field(default=600.0, gt=0)
 
 
+ResourceType = Literal["model", "seed", "snapshot", "test", "unit_test", "source", "operation"]
+
+
 class FilterSettings(_Settings):
-    """Which failures become records; patterns are shell globs on node names."""
+    """Which failures become records: those that meet each list which asks for something, and no ``exclude``.
+
+    All but the resource types are shell globs, upper and lower case alike; ``include`` and ``exclude`` are on names.
+    Owners are dbt groups, and owners of nodes and of exposures downstream by name, e-mail or login. What is asked of
+    names, tags and owners may hold of a test or of the node that it tests.
+    """
 
     severity: Literal["error", "warn"] = "error"
     include: list[str] = []
     exclude: list[str] = []
     tags: list[str] = []
     exclude_tags: list[str] = []
+    owners: list[str] = []
+    exclude_owners: list[str] = []
+    resource_types: list[ResourceType] = []
+    exclude_resource_types: list[ResourceType] = []
+    packages: list[str] = []
+    exclude_packages: list[str] = []
 
 
 class PriorityRule(_Settings):
@@ -95,12 +109,14 @@ class ProjectSettings(_Settings):
     branch: str | None = None
     clone_url: str | None = None
     environments: list[str] = []
+    exclude_environments: list[str] = []
     mode: Literal["observe", "file", "investigate", "fix"] = "investigate"
     filters: FilterSettings = FilterSettings()
     priority_rules: list[PriorityRule] = []
     owners: dict[str, str] = {}
     verification: VerificationSettings = VerificationSettings()
     lineage_prefix: list[str] = []
+    taxonomy: list[Path] = []
 
 
 class GitHubSettings(_Settings):

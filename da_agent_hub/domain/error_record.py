@@ -88,7 +88,7 @@ class ErrorRecord:
     ``latest`` is the newest failure of the record's own node; ``members`` are unique ids of nodes that failed from the
     same cause; ``skipped`` were never run because of it. ``good_runs`` counts runs, since the last failure, that really
     ran the node and were good. ``rule`` names the rule that decided category and class; ``confidence`` is 0 to 1.
-    ``correction`` is the proof that moved the category away from what the rule had said. ``job_name`` and ``step_name``
+    ``expert`` names the expert to ask first. ``correction`` is the proof that moved the category away from what the rule had said. ``job_name`` and ``step_name``
     are those of ``latest``; ``downtimes`` are all episodes, oldest first, the present one last.
     """
 
@@ -126,6 +126,7 @@ class ErrorRecord:
     job_name: str = ""
     step_name: str = ""
     downtimes: tuple[Downtime, ...] = ()
+    expert: str = ""
 
     @property
     def failing_rows_query(self) -> str | None:

@@ -12,6 +12,7 @@ from .classification import OUTAGES, Classification, classify, found_rows
 from .dbt import DbtRun, GraphNode, Outcome, Owner, ProjectGraph
 from .error_record import Category, Downtime, ErrorRecord, Sighting
 from .expected_runs import JobsSeen, Silence, let_go, silences
+from .expert_routing import RoutingFacts, first_expert
 from .failure import Failure, FailureKind
 from .fingerprint import fingerprint
 from .grouping import Attribution, Judged
@@ -19,6 +20,7 @@ from .priority import Impact, Rule, priority_of
 from .recovery import Episode, Observation, Position, episodes, flaky_evidence, same_commit
 from .run_failures import failures_of
 from .selection import Selection
+from .taxonomy import Taxonomy
 
 _ANY_STEP = "*"
 _LINEAGE = frozenset({"model", "seed", "snapshot"})
@@ -31,6 +33,7 @@ class Policy:
     selection: Selection = field(default_factory=Selection)
     priority_rules: Sequence[Rule] = ()
     owners: Mapping[str, str] = field(default_factory=dict)
+    taxonomy: Taxonomy | None = None
 
 
 @dataclass
@@ -108,7 +111,7 @@ class _Fold:
         found = []
         for failure in failures_of(run, self._graph, warnings=selection.warnings):
             node = self._node(failure.unique_id)
-            classification = classify(failure, node)
+            classification = classify(failure, node, self._policy.taxonomy)
             one = Judged(failure, classification, fingerprint(failure, classification, node, self._graph), node)
             if failure.unique_id is None or selection.wants(*self._names_and_tags(one)):
                 found.append(one)
@@ -314,6 +317,8 @@ class _Fold:
             newest.severity,
         )
         priority, reason = priority_of(impact, self._policy.priority_rules)
+        adapter = self._graph.adapter_type if self._graph else ""
+        facts = RoutingFacts(classification.error_class, category, newest.kind, adapter)
         rule = classification.rule if evidence is None else f"{classification.rule}; flaky, because it {evidence}"
         return ErrorRecord(
             fingerprint=judged.fingerprint,
@@ -349,6 +354,7 @@ class _Fold:
             job_name=self._job_names.get(newest.job_id, ""),
             step_name=self._step_names.get((newest.run_id, newest.step), ""),
             downtimes=downtimes,
+            expert=first_expert(facts)[0],
         )
 
     def _reach(self, subjects: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[str, ...]]:

@@ -22,7 +22,7 @@ LONGEST_MESSAGE = 20_000
 
 _LONGEST_PATTERN = 600
 # What `{name}` of a pattern stands for: a name, dotted or not, in whatever quotes or none.
-_NAME = r"[\"'`\[]{0,3}([\w$][\w$.:\"`\-]{0,200}?)[\"'`\]]{0,3}(?![\w$]|[\"`.:\-]{1,3}[\w$])"
+_NAME = r"(?<![\w$])[\"'`\[]{0,3}([\w$][\w$.:\"`\-]{0,200}?)[\"'`\]]{0,3}(?![\w$]|[\"`.:\-]{1,3}[\w$])"
 # Letters of a pattern, but not those that mean something: of an escape or of a group's head.
 _LETTERS = re.compile(r"\\.|\(\?P|[A-Z]+")
 

@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from ..config import ProjectSettings
+from ..config.taxonomy_files import taxonomy_of
 from ..domain.category_proof import corrected
 from ..domain.dbt import DbtRun, GraphNode, Outcome, ProjectGraph
 from ..domain.error_record import ErrorRecord
 from ..domain.record_building import Policy, build_records
-from ..domain.selection import Selection
+from ..domain.selection import Match, Selection
 from ..ports import RecordStore
 
 
@@ -37,13 +38,18 @@ def policy_of(project: ProjectSettings) -> Policy:
     filters = project.filters
     selection = Selection(
         warnings=filters.severity == "warn",
-        include=filters.include,
-        exclude=filters.exclude,
-        tags=filters.tags,
-        exclude_tags=filters.exclude_tags,
+        include=Match(filters.include, filters.tags, filters.owners, filters.resource_types, filters.packages),
+        exclude=Match(
+            filters.exclude,
+            filters.exclude_tags,
+            filters.exclude_owners,
+            filters.exclude_resource_types,
+            filters.exclude_packages,
+        ),
         environments=project.environments,
+        exclude_environments=project.exclude_environments,
     )
-    return Policy(selection=selection, priority_rules=project.priority_rules, owners=project.owners)
+    return Policy(selection, project.priority_rules, project.owners, taxonomy_of(project.taxonomy))
 
 
 def _former_nodes(

@@ -84,9 +84,9 @@ def shown(part: str, question: str) -> float:
         Counter(one.family for one in of_part),
         Counter(one.family for one in of_part if getattr(one, question)),
     )
-    print(f"\n{part} part, {question.replace('_', ' ')}: {right.total()}/{asked.total()}")
+    print(f"\n{part} part, {question.replace('_', ' ')}: {right.total()}/{asked.total()}")  # noqa: T201
     for family in asked:
-        print(f"  {family:13} {right[family]:3}/{asked[family]}")
+        print(f"  {family:13} {right[family]:3}/{asked[family]}")  # noqa: T201
     return right.total() / asked.total()
 
 
