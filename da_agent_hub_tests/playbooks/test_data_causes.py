@@ -212,3 +212,38 @@ def test_a_new_name_without_likeness_is_known_by_the_values_that_a_table_downstr
         bench.close()
     assert found.candidates, told(found)
     assert "stature as height_cm" in (found.candidates[0].changes[0].content or "")
+
+
+@pytest.mark.parametrize(("values", "is_known"), [("height_cm", True), ("height_cm * 10 + id", False)])
+def test_a_new_name_that_may_be_another_measure_is_known_by_what_was_made_of_the_old_one(
+    garden: BrokenProject, values: str, is_known: bool
+) -> None:
+    view = (
+        "{{ config(materialized='view') }}\nselect id as plant_id, kind, height_cm / 100.0 as height_m "
+        "from {{ source('nursery', 'plants') }}\n"
+    )
+    garden.commit(
+        "View",
+        {
+            "models/stg_plants.sql": view,
+            "models/plants.sql": "select plant_id, height_m from {{ ref('stg_plants') }}\n",
+            "models/tallest.sql": "select kind, max(height_m) as height_m from {{ ref('stg_plants') }} group by kind\n",
+        },
+    )
+    garden.build()
+    garden.sql(
+        f"""
+        alter table nursery.plants add column total_height_cm integer;
+        update nursery.plants set total_height_cm = {values};
+        alter table nursery.plants drop column height_cm;
+        """
+    )
+    record = garden.record("model.garden.stg_plants", kind=FailureKind.MODEL, good=garden.commits[-1])
+    bench = garden.bench()
+    try:
+        found = garden.investigate(record, bench)
+    finally:
+        bench.close()
+    assert bool(found.candidates) is is_known, told(found)
+    if is_known:
+        assert "total_height_cm / 100.0 as height_m" in (found.candidates[0].changes[0].content or "")
