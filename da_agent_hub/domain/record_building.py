@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from fnmatch import fnmatchcase
 
 from .built_code import BuiltCode
 from .classification import OUTAGES, Classification, classify, found_rows
@@ -19,7 +18,7 @@ from .grouping import Attribution, Judged
 from .priority import Impact, Rule, priority_of
 from .recovery import Episode, Observation, Position, episodes, flaky_evidence, same_commit
 from .run_failures import failures_of
-from .selection import Selection
+from .selection import Selection, Subject, name_in, subject_of
 from .taxonomy import Taxonomy
 
 _ANY_STEP = "*"
@@ -76,6 +75,7 @@ class _Fold:
         self._policy = policy
         self._former = former
         self._causes: dict[str, _Cause] = {}
+        self._subjects: dict[str | None, Subject] = {}
         self._reached: dict[tuple[str, ...], tuple[tuple[str, ...], tuple[str, ...]]] = {}
         self._members: dict[str, list[tuple[Position, Judged]]] = defaultdict(list)
         self._silences = silences(looks, runs)
@@ -113,14 +113,15 @@ class _Fold:
             node = self._node(failure.unique_id)
             classification = classify(failure, node, self._policy.taxonomy)
             one = Judged(failure, classification, fingerprint(failure, classification, node, self._graph), node)
-            if failure.unique_id is None or selection.wants(*self._names_and_tags(one)):
+            if failure.unique_id is None or selection.left_out_by(self._subject(failure.unique_id)) is None:
                 found.append(one)
         return found
 
-    def _names_and_tags(self, judged: Judged) -> tuple[list[str], list[str]]:
-        nodes = [node for node in (judged.node, self._node(judged.subject)) if node is not None]
-        names = [node.name for node in nodes] or [_name(judged.failure.unique_id or "")]
-        return names, [tag for node in nodes for tag in node.tags]
+    def _subject(self, unique_id: str | None) -> Subject:
+        """What a failure is about, each node looked up once."""
+        if unique_id not in self._subjects:
+            self._subjects[unique_id] = subject_of(unique_id or "", self._graph, self._former, self._policy.owners)
+        return self._subjects[unique_id]
 
     def _follow(self, run: DbtRun, judged: Sequence[Judged], watched: set[str], attribution: Attribution) -> None:
         sighting = Sighting(run.run_id, run.url, run.finished_at, run.git_sha)
@@ -305,7 +306,7 @@ class _Fold:
         whole_job = newest.unique_id is None and not is_outage
         if whole_job and self._graph is not None:
             exposures = tuple(sorted(one for one in self._graph.nodes if one.startswith("exposure.")))
-        _, tags = self._names_and_tags(judged)
+        tags = self._subject(judged.failure.unique_id).tags
         impact = Impact(
             newest.environment,
             category,
@@ -370,12 +371,9 @@ class _Fold:
         return self._reached[subjects]
 
     def _owner(self, judged: Judged) -> Owner | None:
-        names, tags = self._names_and_tags(judged)
+        if login := self._subject(judged.failure.unique_id).login:
+            return Owner(name=login, github=login)
         nodes = [node for node in (self._node(judged.subject), judged.node) if node is not None]
-        keys = [*names, *(f"tag:{tag}" for tag in tags), *(f"group:{node.group}" for node in nodes if node.group)]
-        for pattern, login in self._policy.owners.items():
-            if any(fnmatchcase(key, pattern) for key in keys):
-                return Owner(name=login, github=login.lstrip("@"))
         return next((node.owner for node in nodes if node.owner), None)
 
     def _title(self, judged: Judged, classification: Classification, nodes: int) -> str:
@@ -386,7 +384,7 @@ class _Fold:
             about = f" {classification.about}" if classification.about else ""
             return f"{failure.path or self._job_names[failure.job_id]}: {words}{about}"
         subject = self._node(judged.subject)
-        name = subject.name if subject else _name(judged.subject or failure.unique_id)
+        name = subject.name if subject else name_in(judged.subject or failure.unique_id)
         where = f"{name}.{classification.about}" if classification.about and _found_rows(failure) else name
         about = f" {classification.about}" if classification.about and not _found_rows(failure) else ""
         return f"{where}: {words}{about}"
@@ -401,11 +399,3 @@ def _impacted(judged: Judged) -> tuple[str, ...]:
 
 def _found_rows(failure: Failure) -> bool:
     return failure.kind is FailureKind.TEST and found_rows(failure)
-
-
-def _name(unique_id: str) -> str:
-    """A node's name out of its unique id; a generic test's ends in a hash, a source's has two parts."""
-    parts = unique_id.split(".")
-    if parts[0] == "source":
-        return ".".join(parts[2:])
-    return parts[2] if len(parts) > 2 else unique_id

@@ -1,13 +1,17 @@
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
 
 import dagster as dg
 import pytest
 
+from da_agent_hub.defs.checks import all_recorded
 from da_agent_hub.defs.names import DAILY_JOB
 from da_agent_hub.defs.partitions import days_between, partition_page, range_tags
 from da_agent_hub.defs.replay import Moment, moments_to_file
+from da_agent_hub.domain.dbt import DbtStep, NodeResult
+from da_agent_hub.stages.record import record_errors
 
 from .hub_world import NOW, World, dagster_instance, dbt_run
 
@@ -35,6 +39,11 @@ def metadata_of(instance: dg.DagsterInstance, asset: str, day: str) -> dict[str,
         dg.AssetRecordsFilter(dg.AssetKey(["shop", asset]), asset_partitions=[day]), limit=1
     ).records
     return {name: value.value for name, value in records[0].asset_materialization.metadata.items()}  # type: ignore[union-attr]
+
+
+def check_of(result: dg.ExecuteInProcessResult, name: str) -> dict[str, object]:
+    (found,) = (one for one in result.get_asset_check_evaluations() if one.check_name == name)
+    return {key: value.value for key, value in found.metadata.items()}
 
 
 def test_a_failure_of_a_night_becomes_one_issue_in_the_day_that_closed_after_it(
@@ -161,7 +170,36 @@ def test_failures_that_a_filter_leaves_out_are_no_gap_for_the_check(tmp_path: Pa
     world.sources["shop"].runs = [dbt_run("1", "2026-11-21T02:00", failing=BROKEN)]
     result = world.run(DAILY_JOB, fresh, partition_key="2026-11-20")
     assert [one.passed for one in result.get_asset_check_evaluations()] == [True, True]
+    told = check_of(result, "every_failing_node_is_recorded")
+    assert (told["failures"], told["left_out_by_filters"], told["missing_failures"]) == (1, 1, 0)
+    assert "| `exclude: orders` | 1 | `model.shop.orders` |" in str(told["filters"])
     assert world.issues() == []
+
+
+def test_the_check_finds_what_no_record_holds(tmp_path: Path) -> None:
+    """A step that failed without a node, and a node, each with no record at all."""
+    world = World(tmp_path)
+    (project,) = world.settings.projects
+    log = "Encountered an error:\nCompilation Error\n  'ref_of_nothing' is undefined"
+    silent = replace(dbt_run("2", "2026-11-21T03:00"), status="error", steps=(DbtStep(1, "dbt run", "error", log=log),))
+    for run in (dbt_run("1", "2026-11-21T02:00", failing=BROKEN), silent):
+        world.hub.store.remember_run(run)
+    lost = all_recorded(world.hub, project, ["2026-11-20"], [])
+    assert not lost.passed
+    assert (lost.metadata["failures"].value, lost.metadata["missing_failures"].value) == (2, 2)
+    assert "model.shop.orders" in str(lost.metadata["missing"].value)
+    assert "step 1" in str(lost.metadata["missing"].value)
+    assert all_recorded(world.hub, project, ["2026-11-20"], record_errors(project, world.hub.store)).passed
+
+
+def test_warnings_that_nobody_asked_for_are_named_as_filtered(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    (project,) = world.settings.projects
+    warned = DbtStep(1, "dbt test", "success", (NodeResult("test.shop.unique_orders_id.ab", "warn", "Got 2 results"),))
+    world.hub.store.remember_run(replace(dbt_run("1", "2026-11-21T02:00"), steps=(warned,)))
+    found = all_recorded(world.hub, project, ["2026-11-20"], ())
+    assert found.passed
+    assert "`severity: error` | 1" in str(found.metadata["filters"].value)
 
 
 def test_the_morning_schedule_asks_for_the_closed_day_and_the_one_before_as_one_run(

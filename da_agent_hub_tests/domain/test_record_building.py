@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from da_agent_hub.domain.dbt import DbtRun, NodeResult, Outcome
 from da_agent_hub.domain.error_record import Category, ErrorRecord, Priority, RecordState
 from da_agent_hub.domain.record_building import Policy, build_records
-from da_agent_hub.domain.selection import Selection
+from da_agent_hub.domain.selection import Match, Selection
 
 from .dbt_story import (
     ACCEPTED_STG,
@@ -360,10 +360,10 @@ def test_filters_choose_by_name_tag_and_environment() -> None:
     def nodes(**selection: object) -> set[str | None]:
         return {one.node for one in build_records(runs, SHOP, Policy(Selection(**selection)))}  # type: ignore[arg-type]
 
-    assert nodes(include=["stg_*"]) == {UNIQUE_STG, ACCEPTED_STG}
-    assert nodes(exclude=["stg_*"]) == {NULL_ORDERS}
-    assert nodes(tags=["finance"]) == {NULL_ORDERS}
-    assert nodes(exclude_tags=["finance"]) == {UNIQUE_STG, ACCEPTED_STG}
+    assert nodes(include=Match(["stg_*"])) == {UNIQUE_STG, ACCEPTED_STG}
+    assert nodes(exclude=Match(["stg_*"])) == {NULL_ORDERS}
+    assert nodes(include=Match(tags=["finance"])) == {NULL_ORDERS}
+    assert nodes(exclude=Match(tags=["finance"])) == {UNIQUE_STG, ACCEPTED_STG}
     assert nodes(environments=["production"]) == {UNIQUE_STG, NULL_ORDERS}
 
 
