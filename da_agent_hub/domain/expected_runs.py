@@ -20,6 +20,7 @@ MISSED_RUN = "missed_run"
 _MOST_COUNTED = 100
 _EVERY_WEEKDAY = "0,1,2,3,4,5,6"
 _SOME_DAY = datetime(2026, 1, 1)
+_NEVER = timedelta(days=36_500)
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,9 @@ class DbtJob:
 
     def ticks(self, after: datetime, until: datetime) -> tuple[datetime, ...]:
         """When it was due in ``(after, until]``, newest first, at most a hundred."""
+        # Looks come more often than runs: most find that nothing was due since the last run.
+        if until <= after or (self.every_hours is None and _next_tick(self.cron or "", after) > until):
+            return ()
         return tuple(islice(takewhile(lambda tick: tick > after, self._due(after, until)), _MOST_COUNTED))
 
     def _due(self, after: datetime, until: datetime) -> Iterator[datetime]:
@@ -190,6 +194,11 @@ def _is_cron(cron: str | None) -> bool:
         return cron is not None and len(cron.split()) == 5 and bool(CronSim(_short(cron), _SOME_DAY))
     except CronSimError:
         return False
+
+
+@lru_cache(maxsize=4096)
+def _next_tick(cron: str, after: datetime) -> datetime:
+    return next(CronSim(_short(cron), after), after + _NEVER)
 
 
 @lru_cache(maxsize=1024)
