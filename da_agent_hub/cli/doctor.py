@@ -24,6 +24,7 @@ from ..config import (
 )
 from ..defs.hub import Hub
 from ..domain.issue import RepoRef
+from ..domain.quarantine import hints
 from ..domain.tracker_error import NotPermitted, Unanswered
 from .console import config_option, console, json_option, read_settings, writable_folder, write_json
 
@@ -93,6 +94,8 @@ def examine(settings: HubSettings, path: Path | None, *, ask_claude: bool) -> It
     for project in settings.projects:
         step = f"check the source of {project.name}"
         yield check(f"{project.name}: dbt runs", partial(_dbt_runs, project, hub), step)
+        if project.filters.quarantine:
+            yield check(f"{project.name}: quarantine", partial(_quarantine, project, hub), "check filters.quarantine")
     for github in settings.github:
         step = f"check the network and the base_url of {github.host}"
         yield check(f"{github.host}: login", partial(_login, github), step)
@@ -158,6 +161,13 @@ def _dbt_runs(project: ProjectSettings, hub: Hub) -> str:
         where = f"dbt Cloud account {project.source.account_id}"
     found = hub.source(project).finished_runs(project.name, since, until)
     return f"{where}, {len(found)} finished runs in the last {hub.settings.schedule.history_days} days"
+
+
+def _quarantine(project: ProjectSettings, hub: Hub) -> str:
+    rules = project.filters.quarantine
+    lasting = sum(rule.until >= hub.now().date() for rule in rules)
+    # Hints, and no failure: a hub must not stop watching because a day went by.
+    return "; ".join([f"{lasting} of {len(rules)} in force", *hints(rules, hub.now())])
 
 
 def _login(github: GitHubSettings) -> str:

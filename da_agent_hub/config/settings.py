@@ -68,12 +68,23 @@ class VerificationSettings(_Settings):
 ResourceType = Literal["model", "seed", "snapshot", "test", "unit_test", "source", "operation"]
 
 
+class QuarantineSettings(_Settings):
+    """Nodes, by globs on names, whose failures are recorded and told to nobody through the day ``until``, in UTC."""
+
+    nodes: list[str] = Field(min_length=1)
+    until: date
+    reason: str = Field(min_length=1)
+
+
 class FilterSettings(_Settings):
     """Which failures become records: those that meet each list which asks for something, and no ``exclude``.
 
     All but the resource types are shell globs, upper and lower case alike; ``include`` and ``exclude`` are on names.
     Owners are dbt groups, and owners of nodes and of exposures downstream by name, e-mail or login. What is asked of
     names, tags and owners may hold of a test or of the node that it tests.
+
+    Comments on one issue about changes (another category, a worse priority, a recurrence) are at least
+    ``suppression_hours`` apart; its text is kept up to date all the same.
     """
 
     severity: Literal["error", "warn"] = "error"
@@ -87,6 +98,8 @@ class FilterSettings(_Settings):
     exclude_resource_types: list[ResourceType] = []
     packages: list[str] = []
     exclude_packages: list[str] = []
+    quarantine: list[QuarantineSettings] = []
+    suppression_hours: float = Field(default=24.0, ge=0)
 
 
 class PriorityRule(_Settings):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime, timezone
 from enum import Enum
 
 from .dbt import Owner
@@ -35,6 +35,21 @@ class RecordState(str, Enum):
     OPEN = "open"
     RECOVERING = "recovering"
     RECOVERED = "recovered"
+
+
+@dataclass(frozen=True)
+class Quarantine:
+    """A pause that the operator gave to a known failure: no issue is written through the day ``until``, in UTC."""
+
+    until: date
+    reason: str
+
+    def holds(self, at: datetime) -> bool:
+        """Whether it lasts still at an aware moment."""
+        return at.astimezone(timezone.utc).date() <= self.until
+
+    def __str__(self) -> str:
+        return f"in quarantine until {self.until}: {self.reason}"
 
 
 @dataclass(frozen=True)
@@ -127,6 +142,7 @@ class ErrorRecord:
     step_name: str = ""
     downtimes: tuple[Downtime, ...] = ()
     expert: str = ""
+    quarantine: Quarantine | None = None
 
     @property
     def failing_rows_query(self) -> str | None:

@@ -17,7 +17,7 @@ from .issue_text import (
     labels_of,
     worse,
 )
-from .marker import RecordMarker
+from .marker import Heard, RecordMarker
 
 REOPEN_WITHIN = timedelta(days=14)
 SUPPRESSING = frozenset({"false-positive", "wontfix"})
@@ -54,12 +54,12 @@ class UpdateIssue:
 
 @dataclass(frozen=True)
 class ReopenIssue:
-    """A closed issue's failure is back."""
+    """A closed issue's failure is back; GitHub's thread shows the reopening even where no note is due."""
 
     record: ErrorRecord
     ref: IssueRef
     body: str
-    note: Note
+    note: Note | None
     labels: tuple[str, ...] | None = None
 
 
@@ -117,12 +117,14 @@ def plan_filing(
     as_of: datetime,
     text: IssueText,
     history: datetime | None = None,
+    quiet: timedelta = timedelta(0),
 ) -> tuple[Decision, ...]:
     """One decision a record: open, update, reopen or leave alone. Recovered records are left to ``plan_resolution``.
 
-    What failed last before ``history`` and has recovered gets no issue any more.
+    What failed last before ``history`` and has recovered gets no issue any more. Within ``quiet`` after a comment on a
+    change the next is held back; it is told later, where it still holds then.
     """
-    return tuple(_file(record, known.get(record.fingerprint), as_of, text, history) for record in records)
+    return tuple(_file(record, known.get(record.fingerprint), as_of, text, history, quiet) for record in records)
 
 
 def plan_resolution(
@@ -131,13 +133,14 @@ def plan_resolution(
     as_of: datetime,
     text: IssueText,
     merged: Mapping[str, IssueRef] | None = None,
+    quiet: timedelta = timedelta(0),
 ) -> tuple[Decision, ...]:
-    """One decision a record: close, say that it recovered, reopen or leave alone.
+    """One decision a record: close, say that it recovered, reopen or leave alone. A recovery is always told.
 
     ``merged`` maps fingerprints to the merged pull request of the hub that was to fix them.
     """
     return tuple(
-        _resolve(record, known.get(record.fingerprint), as_of, text, (merged or {}).get(record.fingerprint))
+        _resolve(record, known.get(record.fingerprint), as_of, text, (merged or {}).get(record.fingerprint), quiet)
         for record in records
     )
 
@@ -158,7 +161,8 @@ def plan_correction(record: ErrorRecord, known: KnownIssue, text: IssueText) -> 
     note = None
     if category_is_news(record, marker.category):
         note = Note(_key("taken back", marker), text.changed(record, marker.category, marker.priority))
-    return UpdateIssue(record, issue.ref, _body(told, known, marker.as_of, text), _labels(told, known), note)
+    heard = replace(marker.heard, category="") if note else marker.heard
+    return UpdateIssue(record, issue.ref, _body(told, known, marker.as_of, text, heard), _labels(told, known), note)
 
 
 def is_over(record: ErrorRecord, *, fix_merged: bool) -> bool:
@@ -167,9 +171,16 @@ def is_over(record: ErrorRecord, *, fix_merged: bool) -> bool:
 
 
 def _file(
-    record: ErrorRecord, known: KnownIssue | None, as_of: datetime, text: IssueText, history: datetime | None
+    record: ErrorRecord,
+    known: KnownIssue | None,
+    as_of: datetime,
+    text: IssueText,
+    history: datetime | None,
+    quiet: timedelta,
 ) -> Decision:
     if known is None:
+        if record.quarantine and (record.quarantine.holds(as_of) or record.state is RecordState.RECOVERED):
+            return LeaveAlone(record, None, str(record.quarantine))
         if record.category is Category.FALSE_POSITIVE:
             return LeaveAlone(record, None, "it is a false positive, and no issue stands for it")
         if record.state is RecordState.RECOVERED and history is not None and record.last_seen < history:
@@ -181,12 +192,17 @@ def _file(
     if record.state is RecordState.RECOVERED:
         return LeaveAlone(record, known.issue.ref, "it recovered: closing it comes next")
     if known.issue.state == "open":
-        return _update(record, known, as_of, text)
-    return _after_closing(record, known, as_of, text)
+        return _update(record, known, as_of, text, quiet)
+    return _after_closing(record, known, as_of, text, quiet)
 
 
 def _resolve(
-    record: ErrorRecord, known: KnownIssue | None, as_of: datetime, text: IssueText, merged: IssueRef | None
+    record: ErrorRecord,
+    known: KnownIssue | None,
+    as_of: datetime,
+    text: IssueText,
+    merged: IssueRef | None,
+    quiet: timedelta,
 ) -> Decision:
     if known is None:
         return LeaveAlone(record, None, "no issue stands for it")
@@ -196,7 +212,7 @@ def _resolve(
         return LeaveAlone(record, issue.ref, reason)
     if not is_over(record, fix_merged=merged is not None):
         if issue.state == "closed":
-            return _after_closing(record, known, as_of, text)
+            return _after_closing(record, known, as_of, text, quiet)
         return LeaveAlone(record, issue.ref, f"not over yet: {record.good_runs} good runs since the last failure")
     if _told_recovered(record, marker):
         told = "its recovery was told before" if issue.state == "closed" else _REOPENED_BY_PERSON
@@ -215,6 +231,8 @@ def _reason_to_leave(record: ErrorRecord, known: KnownIssue, as_of: datetime) ->
     suppressing = sorted(SUPPRESSING.intersection(known.issue.labels))
     if suppressing:
         return f"a person labelled it {suppressing[0]}"
+    if record.quarantine and record.quarantine.holds(as_of):
+        return str(record.quarantine)
     return None
 
 
@@ -233,22 +251,41 @@ def _open(record: ErrorRecord, as_of: datetime, text: IssueText, previous: int |
     )
 
 
-def _update(record: ErrorRecord, known: KnownIssue, as_of: datetime, text: IssueText) -> Decision:
+def _update(record: ErrorRecord, known: KnownIssue, as_of: datetime, text: IssueText, quiet: timedelta) -> Decision:
     issue, marker = known.issue, known.marker
     if _told_recovered(record, marker):
         return LeaveAlone(record, issue.ref, _REOPENED_BY_PERSON)
-    body, labels = _body(record, known, as_of, text), _labels(record, known)
+    note, heard = _change(record, marker, as_of, text, quiet)
+    body, labels = _body(record, known, as_of, text, heard), _labels(record, known)
     if labels is None and _same_but_for_as_of(body, issue.body):
         return LeaveAlone(record, issue.ref, NOTHING_NEW)
-    note = None
-    if marker.state == RecordState.RECOVERED.value:
-        note = Note(_key("recurred", marker), text.recurred(record))
-    elif category_is_news(record, marker.category) or worse(record.priority, marker.priority):
-        note = Note(_key("changed", marker), text.changed(record, marker.category, marker.priority))
     return UpdateIssue(record, issue.ref, body, labels, note)
 
 
-def _after_closing(record: ErrorRecord, known: KnownIssue, as_of: datetime, text: IssueText) -> Decision:
+def _change(
+    record: ErrorRecord, marker: RecordMarker, as_of: datetime, text: IssueText, quiet: timedelta
+) -> tuple[Note | None, Heard]:
+    """The comment on what changed, where one is due, and what the thread has heard after it."""
+    category = marker.heard_category or marker.category
+    priority = marker.heard_priority or marker.priority
+    if marker.state == RecordState.RECOVERED.value:
+        note = Note(_key("recurred", marker), text.recurred(record))
+    elif category_is_news(record, category) or worse(record.priority, priority):
+        note = Note(_key("changed", marker), text.changed(record, category, priority))
+    else:
+        return None, Heard(marker.noted_at)
+    if marker.noted_at is not None and timedelta(0) <= as_of - marker.noted_at < quiet:
+        return None, Heard(
+            marker.noted_at,
+            category if category != record.category.value else "",
+            priority if priority != record.priority.value else "",
+        )
+    return note, Heard(as_of)
+
+
+def _after_closing(
+    record: ErrorRecord, known: KnownIssue, as_of: datetime, text: IssueText, quiet: timedelta
+) -> Decision:
     issue, marker = known.issue, known.marker
     if _told_recovered(record, marker):
         return LeaveAlone(record, issue.ref, "its recovery was told before")
@@ -262,8 +299,12 @@ def _after_closing(record: ErrorRecord, known: KnownIssue, as_of: datetime, text
     back_at = record.first_bad.at if record.first_bad else record.last_seen
     if back_at - closed_at > REOPEN_WITHIN:
         return _open(record, as_of, text, previous=issue.ref.number)
-    note = Note(_key("recurred", marker), text.recurred(record))
-    return ReopenIssue(record, issue.ref, _body(record, known, as_of, text), note, _labels(record, known))
+    if marker.state == RecordState.RECOVERED.value:
+        note, heard = _change(record, marker, as_of, text, quiet)
+    else:
+        # Whoever closed it is owed the reason, however soon.
+        note, heard = Note(_key("recurred", marker), text.recurred(record)), Heard(as_of)
+    return ReopenIssue(record, issue.ref, _body(record, known, as_of, text, heard), note, _labels(record, known))
 
 
 def _told_recovered(record: ErrorRecord, marker: RecordMarker) -> bool:
@@ -275,8 +316,8 @@ def _key(news: str, marker: RecordMarker) -> str:
     return f"{news}:{marker.as_of.isoformat()}:{marker.last_seen.isoformat()}"
 
 
-def _body(record: ErrorRecord, known: KnownIssue, as_of: datetime, text: IssueText) -> str:
-    return text.body(record, as_of, known.marker.previous)
+def _body(record: ErrorRecord, known: KnownIssue, as_of: datetime, text: IssueText, heard: Heard | None = None) -> str:
+    return text.body(record, as_of, known.marker.previous, heard or known.marker.heard)
 
 
 def _same_but_for_as_of(one: str, other: str) -> bool:

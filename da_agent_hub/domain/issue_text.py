@@ -11,7 +11,7 @@ from .dbt import ProjectGraph
 from .error_record import Category, ErrorRecord, Priority, ProvenCategory, Sighting
 from .failure import FailureKind
 from .markdown import BODY_LIMIT, code, cut, escape, fenced
-from .marker import RecordMarker
+from .marker import Heard, RecordMarker
 from .redaction import redact
 
 HUB_LABEL = "dbt-error"
@@ -91,9 +91,9 @@ class IssueText:
         plain = " ".join("".join(sign if sign.isprintable() else " " for sign in self._clean(record.title)).split())
         return cut_title(plain or f"{self._name(record.node)} fails")
 
-    def body(self, record: ErrorRecord, as_of: datetime, previous: int | None = None) -> str:
+    def body(self, record: ErrorRecord, as_of: datetime, previous: int | None = None, heard: Heard | None = None) -> str:
         """The whole body, marker last, within GitHub's limit; ``previous`` is an earlier issue's number."""
-        marker = str(marker_of(record, as_of, previous))
+        marker = str(marker_of(record, as_of, previous, heard))
         parts = [
             self._opening(record, previous),
             self._facts(record),
@@ -250,8 +250,11 @@ class IssueText:
         return code(self._clean(text))
 
 
-def marker_of(record: ErrorRecord, as_of: datetime, previous: int | None = None) -> RecordMarker:
+def marker_of(
+    record: ErrorRecord, as_of: datetime, previous: int | None = None, heard: Heard | None = None
+) -> RecordMarker:
     """What the body must remember of a record."""
+    heard = heard or Heard()
     return RecordMarker(
         fingerprint=record.fingerprint,
         project=record.project,
@@ -265,6 +268,9 @@ def marker_of(record: ErrorRecord, as_of: datetime, previous: int | None = None)
         last_seen=record.last_seen,
         as_of=as_of,
         previous=previous,
+        noted_at=heard.at,
+        heard_category=heard.category,
+        heard_priority=heard.priority,
     )
 
 

@@ -29,10 +29,23 @@ def is_marked(body: str) -> bool:
 
 
 @dataclass(frozen=True)
+class Heard:
+    """What the thread of an issue was told: when of a change last, and what of a verdict that has moved on since.
+
+    ``category`` and ``priority`` are empty where the thread knows what the body says.
+    """
+
+    at: datetime | None = None
+    category: str = ""
+    priority: str = ""
+
+
+@dataclass(frozen=True)
 class RecordMarker:
     """What an issue's body remembers of its record; ``as_of`` is the moment up to which runs had been read.
 
-    ``previous`` is the number of an earlier issue of the same record, closed for good.
+    ``previous`` is the number of an earlier issue of the same record, closed for good. ``noted_at`` and what was
+    ``heard`` are those of the thread.
     """
 
     fingerprint: str
@@ -47,11 +60,21 @@ class RecordMarker:
     last_seen: datetime
     as_of: datetime
     previous: int | None = None
+    noted_at: datetime | None = None
+    heard_category: str = ""
+    heard_priority: str = ""
+
+    @property
+    def heard(self) -> Heard:
+        """What the thread was told."""
+        return Heard(self.noted_at, self.heard_category, self.heard_priority)
 
     def __str__(self) -> str:
         values = {
             name: value.astimezone(timezone.utc).isoformat() if isinstance(value, datetime) else value
             for name, value in vars(self).items()
+            # A body from before these were there stays as it is.
+            if value or name not in ("noted_at", "heard_category", "heard_priority")
         }
         text = json.dumps(values, sort_keys=True, separators=(",", ":"))
         # Such signs stand only inside JSON strings; escaped there, no text can end this comment or open another.
@@ -82,6 +105,9 @@ def _record_marker(text: str) -> RecordMarker | None:
             last_seen=_moment(values["last_seen"]),
             as_of=_moment(values["as_of"]),
             previous=int(values["previous"]) if values.get("previous") is not None else None,
+            noted_at=_moment(values["noted_at"]) if values.get("noted_at") is not None else None,
+            heard_category=str(values.get("heard_category", "")),
+            heard_priority=str(values.get("heard_priority", "")),
         )
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
         return None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from ..config import DbtCloudSource, ProjectSettings
 from ..domain.command import EventKind, InboxEvent
@@ -88,7 +88,9 @@ def file_issues(
     """
     repo = RepoRef.parse(project.repo)
     known = find_known(repo, tracker, store, records)
-    decisions = plan_filing(records, known, as_of, issue_text(project, graph, trigger, secrets), history)
+    decisions = plan_filing(
+        records, known, as_of, issue_text(project, graph, trigger, secrets), history, quiet_of(project)
+    )
     if project.mode == "observe":
         return Filing(True, tuple(Carried(decision) for decision in decisions), known)
 
@@ -105,6 +107,11 @@ def file_issues(
 
     carried = carry_out(decisions, repo, tracker, remember)
     return Filing(False, carried, known_after(known, carried))
+
+
+def quiet_of(project: ProjectSettings) -> timedelta:
+    """How far apart comments on changes of one issue are at least."""
+    return timedelta(hours=project.filters.suppression_hours)
 
 
 def filed_event(record: ErrorRecord, ref: IssueRef, login: str, now: datetime) -> InboxEvent:

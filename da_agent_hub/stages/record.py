@@ -10,8 +10,9 @@ from ..config.taxonomy_files import taxonomy_of
 from ..domain.category_proof import corrected
 from ..domain.dbt import DbtRun, GraphNode, Outcome, ProjectGraph
 from ..domain.error_record import ErrorRecord
+from ..domain.quarantine import with_quarantine
 from ..domain.record_building import Policy, build_records
-from ..domain.selection import Match, Selection
+from ..domain.selection import Match, Selection, subject_of
 from ..ports import RecordStore
 
 
@@ -30,7 +31,8 @@ def records_as_of(project: ProjectSettings, store: RecordStore, until: datetime 
     looks = store.jobs_seen(project.name, until)
     records = build_records(runs, graph, policy_of(project), former, looks)
     # What was proven later holds for the same failure on an earlier day too.
-    return corrected(records, store.proven_categories(project.name))
+    found = corrected(records, store.proven_categories(project.name))
+    return with_quarantine(found, project.filters.quarantine, lambda one: subject_of(one, graph, former))
 
 
 def policy_of(project: ProjectSettings) -> Policy:

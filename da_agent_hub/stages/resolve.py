@@ -13,7 +13,7 @@ from ..domain.issue import Issue, IssueRef, RepoRef
 from ..domain.tracker_error import NotThere
 from ..ports import IssueTracker, RecordStore
 from .filing import Carried, carry_out, find_known
-from .issue import filed_event, issue_text
+from .issue import filed_event, issue_text, quiet_of
 
 
 def resolve_issues(
@@ -41,7 +41,8 @@ def resolve_issues(
     if known is None:
         known = find_known(repo, tracker, store, records)
     merged = _merged_fixes(records, known, tracker, store)
-    decisions = plan_resolution(records, known, as_of, issue_text(project, graph, trigger, secrets), merged)
+    text = issue_text(project, graph, trigger, secrets)
+    decisions = plan_resolution(records, known, as_of, text, merged, quiet_of(project))
     if project.mode == "observe":
         return tuple(Carried(decision) for decision in decisions)
 
