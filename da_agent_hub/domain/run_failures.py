@@ -21,8 +21,20 @@ _KINDS = {
     "operation": FailureKind.HOOK,
     "macro": FailureKind.HOOK,
 }
+# What keeps dbt from its warehouse before any node runs.
 _CONNECTION_CLASSES = frozenset(
-    {"connection_lost", "authentication_failed", "missing_database", "lock_conflict", "rate_limited"}
+    {
+        "connection_lost",
+        "unreachable_host",
+        "authentication_failed",
+        "session_expired",
+        "permission_denied",
+        "missing_database",
+        "warehouse_not_available",
+        "lock_conflict",
+        "rate_limited",
+        "quota_exceeded",
+    }
 )
 
 # What schedulers say of a run that they ended for its length.
