@@ -399,7 +399,7 @@ PINNED = [
     (
         "Env var required but not provided: 'START_DATE'",
         {"kind": FailureKind.COMPILE, "unique_id": None},
-        "972f7b25bd654055",
+        "04e85bb1f17b9559",
     ),
     (
         "Got 3 results",
