@@ -195,13 +195,13 @@ class _Held:
 
 def _holding(case: CaseFile, reader: GraphNode, missing: str) -> _Held | None:
     """What still holds the missing column's values from the last good build."""
-    made: exp.Expression | None = None
-    name = _output_name(reader, missing)
-    if name is None:
-        found = MaskedSql(reader.raw_sql, case.graph.adapter_type).made_of_alone(missing)
-        if found is None:
-            return None
-        name, made = found
+    found = MaskedSql(reader.raw_sql, case.graph.adapter_type).made_of_alone(missing)
+    if found is not None and not isinstance(found[1], exp.Column):
+        name, made = found[0], found[1]
+    elif (same := _output_name(reader, missing)) is not None:
+        name, made = same, None
+    else:
+        return None
     for unique_id in (reader.unique_id, *case.graph.descendants(reader.unique_id)[:10]):
         node = case.graph.get(unique_id)
         if node is None or not node.relation_name or node.materialized not in {"table", "incremental", "snapshot"}:

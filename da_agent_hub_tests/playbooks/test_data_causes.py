@@ -219,8 +219,8 @@ def test_a_new_name_that_may_be_another_measure_is_known_by_what_was_made_of_the
     garden: BrokenProject, values: str, is_known: bool
 ) -> None:
     view = (
-        "{{ config(materialized='view') }}\nselect id as plant_id, kind, height_cm / 100.0 as height_m "
-        "from {{ source('nursery', 'plants') }}\n"
+        "{{ config(materialized='view') }}\nwith source as (select * from {{ source('nursery', 'plants') }})\n"
+        "select id as plant_id, kind, height_cm / 100.0 as height_m from source\n"
     )
     garden.commit(
         "View",
