@@ -26,7 +26,7 @@ def make_shop(folder: Path) -> Path:
     git(folder, "init", "-q", "-b", "main")
     commit(folder, "Add orders")
     write(folder, {"dbt/models/orders.sql": BROKEN})
-    commit(folder, "Add late orders")
+    commit(folder, "Refactor the orders")
     return folder / "dbt"
 
 

@@ -108,7 +108,7 @@ def test_of_two_commits_on_the_model_only_the_older_is_found_guilty_and_only_its
     broken = BASE["models/marts/visits.sql"].replace(
         "as p on v.patient_id = p.patient_id", "as p on v.patient_id >= p.patient_id"
     )
-    guilty = clinic.commit("Loosen the join", {"models/marts/visits.sql": broken})
+    guilty = clinic.commit("Simplify the join", {"models/marts/visits.sql": broken})
     clinic.commit(
         "Say paid", {"models/marts/visits.sql": broken.replace("v.ward,", "v.ward,\n            true as is_paid,")}
     )
@@ -123,10 +123,28 @@ def test_of_two_commits_on_the_model_only_the_older_is_found_guilty_and_only_its
     assert "is_paid" in text
 
 
+def test_what_a_commit_was_to_change_is_not_taken_back_for_a_test_that_may_be_out_of_date(
+    clinic: BrokenProject,
+) -> None:
+    good = clinic.commits[-1]
+    guilty = clinic.commit(
+        "Free visits cost nothing: no amount is stored",
+        {"macros/with_vat.sql": "{% macro with_vat(column) %}nullif({{ column }}, 7) * 1.25{% endmacro %}\n"},
+    )
+    bench, test = opened(clinic, "not_null_visits_cost")
+    try:
+        found = clinic.investigate(clinic.record(test, good=good), bench)
+    finally:
+        bench.close()
+    assert found.culprit_sha == guilty, told(found)
+    assert not found.candidates, told(found)
+    assert "the test may be what is out of date" in (found.needs_person or "")
+
+
 def test_a_macro_upstream_of_the_failing_test_is_found_and_mended(clinic: BrokenProject) -> None:
     good = clinic.commits[-1]
     guilty = clinic.commit(
-        "New rate",
+        "Refactor the rate",
         {"macros/with_vat.sql": "{% macro with_vat(column) %}nullif({{ column }}, 7) * 1.25{% endmacro %}\n"},
     )
     bench, test = opened(clinic, "not_null_visits_cost")
