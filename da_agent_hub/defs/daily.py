@@ -6,6 +6,7 @@ from contextlib import AbstractContextManager
 import dagster as dg
 
 from ..config.settings import ProjectSettings
+from ..domain.error_record import ErrorRecord, Priority
 from ..domain.window import Window
 from . import metadata
 from .checks import ALL_READ, ALL_RECORDED, all_read, all_recorded
@@ -13,7 +14,7 @@ from .filing import file_days
 from .hub import Hub
 from .lease import FILING_WAIT_SECONDS, Lease, held_lease, project_scope
 from .names import ERROR_RECORDS, FILED_ISSUES, RUN_RESULTS
-from .partitions import MOST_DAYS
+from .partitions import MOST_DAYS, last_days
 from .reading import read_days
 from .reconcile import sign_run
 
@@ -68,16 +69,7 @@ def project_assets(
         with _lease(hub, project):
             found = record_errors(project, hub.store)
         filed = {record.fingerprint: key for record in found if (key := hub.store.issue_of(record.fingerprint))}
-        told: dict[str, metadata.Metadata] = {}
-        for day in context.partition_keys:
-            window = Window.of(day)
-            failing = [one for one in found if one.first_seen < window.end and one.last_seen >= window.start]
-            told[day] = {
-                "window": dg.MetadataValue.text(metadata.window_text(window)),
-                "error_records": dg.MetadataValue.int(len(failing)),
-                "counts": metadata.counts(failing),
-                "records": metadata.record_table(failing, filed),
-            }
+        told = {day: _told_of_records(found, day, filed) for day in context.partition_keys}
         return _materialized(context, records, told, [], [all_recorded(hub, project, context.partition_keys, found)])
 
     @dg.asset(
@@ -98,6 +90,25 @@ def project_assets(
         return _materialized(context, issues, filed, bad)
 
     return [dbt_run_results, dbt_error_records, filed_issues]
+
+
+def _told_of_records(records: Sequence[ErrorRecord], day: str, issues: Mapping[str, str]) -> metadata.Metadata:
+    windows = [Window.of(one) for one in last_days(day, metadata.PLOT_DAYS)]
+    by_day = {one.day: sum(record.failed_within(one.start, one.end) for record in records) for one in windows}
+    failing = [one for one in records if one.failed_within(windows[-1].start, windows[-1].end)]
+    return {
+        "window": dg.MetadataValue.text(metadata.window_text(windows[-1])),
+        "error_records": dg.MetadataValue.int(len(failing)),
+        "critical_and_high": dg.MetadataValue.int(
+            sum(one.priority in (Priority.CRITICAL, Priority.HIGH) for one in failing)
+        ),
+        "quarantined": dg.MetadataValue.int(sum(one.quarantine is not None for one in failing)),
+        "last_days": metadata.plot(by_day, "error records"),
+        "counts": metadata.record_counts(failing),
+        "records": metadata.record_table(
+            failing, {one.fingerprint: key for one in failing if (key := issues.get(one.fingerprint))}
+        ),
+    }
 
 
 def _lease(hub: Hub, project: ProjectSettings) -> AbstractContextManager[Lease]:

@@ -10,14 +10,15 @@ from typing import TYPE_CHECKING
 import dagster as dg
 
 from ..config.settings import ProjectSettings
-from ..domain.issue import RepoRef
+from ..domain.error_record import ErrorRecord
+from ..domain.issue import IssueRef, RepoRef
 from ..domain.markdown import escape
 from ..domain.window import Window
 from . import metadata
 from .hub import Hub
 from .lease import Lease
 from .names import GITHUB_ISSUES
-from .partitions import partition_page
+from .partitions import last_days, partition_page
 from .replay import Moment, moments_to_file
 
 if TYPE_CHECKING:
@@ -53,9 +54,11 @@ def file_days(
         lease.check()
         if moment is not moments[-1] and not _has_runs(hub, project, mark, moment):
             done: Sequence[Carried] = ()
+            shown: metadata.Metadata = {}
         else:
             try:
-                done = _file(hub, project, moment, history)
+                records, done = _file(hub, project, moment, history)
+                shown = _standing(records, done, moment)
             except Exception as error:
                 bad.append(hub.redact(f"{moment.day}: {error}"))
                 break
@@ -64,7 +67,7 @@ def file_days(
             bad.append(f"{moment.day}: " + "; ".join(problems))
         elif not bad:
             store.set_filed_until(project.name, moment.as_of)
-        told[moment.day] = _metadata(project, moment, done)
+        told[moment.day] = {**_metadata(project, moment, done), **shown}
         log.info(f"{project.name} filed as of {moment.as_of:%Y-%m-%d %H:%M} UTC: {_summary(done)}")
         mark = moment.as_of
     for day in days:
@@ -73,7 +76,9 @@ def file_days(
     return {day: told[day] for day in days if day in told}, bad
 
 
-def _file(hub: Hub, project: ProjectSettings, moment: Moment, history: datetime) -> Sequence[Carried]:
+def _file(
+    hub: Hub, project: ProjectSettings, moment: Moment, history: datetime
+) -> tuple[Sequence[ErrorRecord], Sequence[Carried]]:
     from ..stages.issue import file_issues
     from ..stages.record import records_as_of
     from ..stages.resolve import resolve_issues
@@ -106,7 +111,7 @@ def _file(hub: Hub, project: ProjectSettings, moment: Moment, history: datetime)
         trigger=trigger,
         secrets=hub.secrets,
     )
-    return (*filing.carried, *resolved)
+    return records, (*filing.carried, *resolved)
 
 
 def _has_runs(hub: Hub, project: ProjectSettings, since: datetime | None, moment: Moment) -> bool:
@@ -131,7 +136,42 @@ def _metadata(project: ProjectSettings, moment: Moment, done: Sequence[Carried])
         "as_of": dg.MetadataValue.text(f"{moment.as_of:%Y-%m-%d %H:%M} UTC"),
         "mode": dg.MetadataValue.text(project.mode),
         "summary": dg.MetadataValue.text(_summary(done)),
+        **{word.replace(" ", "_"): dg.MetadataValue.int(number) for word, number in _counted(done).items()},
         "issues": metadata.table(("done", "issue", "in Dagster", "problem"), rows, "nothing to write"),
+    }
+
+
+def _standing(records: Sequence[ErrorRecord], done: Sequence[Carried], moment: Moment) -> metadata.Metadata:
+    """What failed on a day, as of its moment, each record with its issue and, where nothing was written, why."""
+    windows = [Window.of(one) for one in last_days(moment.day, metadata.PLOT_DAYS)]
+    by_day = {one.day: sum(record.failed_within(one.start, one.end) for record in records) for one in windows}
+    failing = [one for one in records if one.failed_within(windows[-1].start, windows[-1].end)]
+    issues: dict[str, IssueRef] = {}
+    reasons: dict[str, str] = {}
+    for one in done:
+        fingerprint = one.decision.record.fingerprint
+        ref = one.issue.ref if one.issue else getattr(one.decision, "ref", None)
+        if ref is not None:
+            issues[fingerprint] = ref
+        reasons.setdefault(fingerprint, getattr(one.decision, "reason", "") if one.issue is None else "")
+    rows = [
+        [
+            escape(record.title, 160),
+            record.category.value,
+            record.priority.value,
+            metadata.issue_link(str(ref)) if (ref := issues.get(record.fingerprint)) else "none",
+            metadata.run_link(record.latest_sighting),
+            escape(reasons.get(record.fingerprint, ""), 200),
+        ]
+        for record in failing
+    ]
+    header = ("record", "category", "priority", "issue", "newest failure", "why nothing was written")
+    return {
+        "error_records": dg.MetadataValue.int(len(failing)),
+        "records_without_issue": dg.MetadataValue.int(sum(one.fingerprint not in issues for one in failing)),
+        "last_days": metadata.plot(by_day, "error records"),
+        "counts": metadata.record_counts(failing),
+        "records": metadata.table(header, rows, "no error records"),
     }
 
 
@@ -144,6 +184,10 @@ def _not_filed(project: ProjectSettings, day: str, why: str) -> metadata.Metadat
 
 
 def _summary(done: Sequence[Carried]) -> str:
+    told = [f"{number} {word}" for word, number in _counted(done).items() if number]
+    return ", ".join(told) or "nothing to do"
+
+
+def _counted(done: Sequence[Carried]) -> dict[str, int]:
     words = [_DONE[type(one.decision).__name__] for one in done if one.problem is None]
-    counted = {word: words.count(word) for word in _DONE.values() if word in words and word != "left alone"}
-    return ", ".join(f"{number} {word}" for word, number in counted.items()) or "nothing to do"
+    return {word: words.count(word) for word in _DONE.values() if word != "left alone"}

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 import dagster as dg
 
-from ..domain.error_record import ErrorRecord
+from ..domain.error_record import ErrorRecord, Priority, Sighting
 from ..domain.fix_proposal import FixProposal, Verification
 from ..domain.investigation import Investigation
 from ..domain.issue import IssueRef
@@ -19,6 +21,9 @@ from .partitions import partition_page
 Metadata = dict[str, dg.MetadataValue[Any]]
 MOST_ROWS = 50
 MOST_CHARACTERS = 20_000
+PLOT_DAYS = 14
+_COLUMNS = "▁▂▃▄▅▆▇█"
+_PRIORITIES = [one.value for one in Priority]
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]], empty: str = "none") -> dg.MarkdownMetadataValue:
@@ -51,35 +56,98 @@ def window_text(window: Window) -> str:
     return f"{window.start:%Y-%m-%d %H:%M} to {window.end:%Y-%m-%d %H:%M} UTC"
 
 
-def counts(records: Sequence[ErrorRecord]) -> dg.MarkdownMetadataValue:
+def counts(groups: Mapping[str, Iterable[str]], empty: str) -> dg.MarkdownMetadataValue:
+    """One row a group, such as ``kind``, with how often each of its values is there, the most frequent first."""
+    found = {group: Counter(values) for group, values in groups.items()}
+    rows = [
+        [group, " · ".join(f"{escape(value, 60)} **{number}**" for value, number in one.most_common(12))]
+        for group, one in found.items()
+        if one
+    ]
+    return table(("by", "how many"), rows, empty)
+
+
+def record_counts(records: Sequence[ErrorRecord]) -> dg.MarkdownMetadataValue:
     """How many records there are by what they are."""
     groups = {
-        "kind": Counter(record.latest.kind.value for record in records),
-        "category": Counter(record.category.value for record in records),
-        "priority": Counter(record.priority.value for record in records),
-        "state": Counter(record.state.value for record in records),
+        "priority": sorted((record.priority.value for record in records), key=_PRIORITIES.index),
+        "category": [record.category.value for record in records],
+        "kind": [record.latest.kind.value for record in records],
+        "class": [record.error_class for record in records],
+        "state": [record.state.value for record in records],
     }
-    rows = [[group, escape(value), str(number)] for group, found in groups.items() for value, number in found.items()]
-    return table(("by", "value", "records"), rows, "no error records")
+    return counts(groups, "no error records")
+
+
+def plot(numbers: Mapping[str, int], what: str) -> dg.MarkdownMetadataValue:
+    """A column a day, by day in order, as a picture; what is counted, the span, the highest and the last in words."""
+    if not numbers:
+        return dg.MetadataValue.md("nothing yet")
+    days, most = list(numbers), max(numbers.values())
+    text = "".join(_COLUMNS[-(-number * (len(_COLUMNS) - 1) // most) if most else 0] for number in numbers.values())
+    picture = b64encode(_columns(numbers).encode()).decode()
+    peak = f"most {most} on {max(days, key=lambda day: numbers[day])}, last {numbers[days[-1]]}" if most else "none"
+    # Dagster's interface shows pictures of this kind in Markdown, and no HTML.
+    return dg.MetadataValue.md(
+        f"![{text}](data:image/svg+xml;base64,{picture})\n\n{what} a day, {days[0]} to {days[-1]}: {peak}"
+    )
+
+
+def _columns(numbers: Mapping[str, int]) -> str:
+    """An SVG of one column a day, each with its number; colours that are seen on light and on dark."""
+    most, step, height = max(numbers.values()) or 1, 30, 60
+    drawn = []
+    for place, (day, number) in enumerate(numbers.items()):
+        tall = max(1, round(number * height / most))
+        left, top = place * step, height + 12 - tall
+        drawn += [
+            f'<rect x="{left + 3}" y="{top}" width="{step - 6}" height="{tall}" fill="{"#d9534f" if number else "#999"}"/>',
+            f'<text x="{left + step / 2}" y="{top - 3}">{number or ""}</text>',
+            f'<text x="{left + step / 2}" y="{height + 24}">{day[8:]}</text>',
+        ]
+    size = f'width="{len(numbers) * step}" height="{height + 28}"'
+    style = 'font-family="sans-serif" font-size="10" text-anchor="middle" fill="#888"'
+    return f'<svg xmlns="http://www.w3.org/2000/svg" {size} {style}>{"".join(drawn)}</svg>'
 
 
 def record_table(records: Sequence[ErrorRecord], issues: Mapping[str, str]) -> dg.MarkdownMetadataValue:
-    """One row a record, with its newest failing run and its issue; ``issues`` maps fingerprints to issue keys."""
+    """One row a record, the most pressing first; ``issues`` maps fingerprints to issue keys, where there are any."""
+    header = ["record", "class", "category", "priority", "state", "owner", "since", "seen"]
+    header += ["last good run", "newest failure", "expert", "quarantine", *(["issue"] if issues else [])]
+    pressing = sorted(records, key=lambda one: (_PRIORITIES.index(one.priority.value), one.first_seen))
     rows = [
         [
             escape(record.title, 160),
+            record.error_class,
             record.category.value,
             record.priority.value,
             record.state.value,
+            escape(record.owner.name, 60) if record.owner else "",
+            _moment((record.first_bad or record.latest_sighting).at),
             str(record.occurrences),
-            link(f"run {record.latest.run_id}", record.latest.run_url),
-            link(issue, partition_page(dg.AssetKey("github_issues"), issue))
-            if (issue := issues.get(record.fingerprint))
-            else "",
+            run_link(record.last_good) if record.last_good else "none read",
+            run_link(record.latest_sighting),
+            escape(record.expert, 60),
+            escape(f"until {record.quarantine.until}: {record.quarantine.reason}", 200) if record.quarantine else "",
+            *([issue_link(issues.get(record.fingerprint))] if issues else []),
         ]
-        for record in records
+        for record in pressing
     ]
-    return table(("record", "category", "priority", "state", "seen", "dbt run", "issue"), rows, "no error records")
+    return table(header, rows, "no error records")
+
+
+def run_link(sighting: Sighting) -> str:
+    """A dbt run with its time, linked to dbt Cloud where it has a page."""
+    return f"{link(f'run {sighting.run_id}', sighting.run_url)}, {_moment(sighting.at)}"
+
+
+def issue_link(key: str | None) -> str:
+    """An issue's page in Dagster; nothing where there is no issue."""
+    return link(key, partition_page(dg.AssetKey("github_issues"), key)) if key else ""
+
+
+def _moment(at: datetime) -> str:
+    return f"{at:%Y-%m-%d %H:%M}"
 
 
 def thread(issue: IssueRef, url: str, record: ErrorRecord | None, neighbours: Sequence[dg.AssetKey]) -> Metadata:

@@ -42,6 +42,11 @@ def days_between(first: str, last: str) -> Sequence[str]:
     return [(start + timedelta(days=number)).isoformat() for number in range((end - start).days + 1)]
 
 
+def last_days(day: str, count: int) -> Sequence[str]:
+    """So many days up to and with this one, oldest first."""
+    return days_between((date.fromisoformat(day) - timedelta(days=count - 1)).isoformat(), day)
+
+
 def partition_page(key: dg.AssetKey, partition: str) -> str:
     """The path of a partition's page in Dagster's web interface."""
     return f"/assets/{'/'.join(quote(part, safe='') for part in key.path)}?view=partitions&partition={quote(partition, safe='')}"

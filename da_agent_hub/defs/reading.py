@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from logging import Logger
 from typing import TYPE_CHECKING
 
 import dagster as dg
 
 from ..config.settings import ProjectSettings
+from ..domain.dbt import DbtRun, NodeResult, Outcome
 from ..domain.markdown import escape
 from ..domain.window import Window
 from . import metadata
 from .hub import Hub
+from .partitions import days_between, last_days
 
 if TYPE_CHECKING:
     from ..stages.detect import Detection
@@ -32,7 +34,7 @@ def read_days(
     if problems:
         time.sleep(AGAIN_AFTER_SECONDS)
         problems = _read(hub, project, list(problems), detections, log)
-    told = {day: _metadata(hub, project, detections[day]) for day in days if day in detections}
+    told = _told(hub, project, detections)
     unread = [sentence for day in days if day in detections for sentence in detections[day].unread]
     return told, [f"{day}: {problem}" for day, problem in problems.items()], unread
 
@@ -62,8 +64,34 @@ def _read(
     return problems
 
 
-def _metadata(hub: Hub, project: ProjectSettings, found: Detection) -> metadata.Metadata:
-    runs = hub.store.runs(project.name, found.window.start, found.window.end)
+def _told(hub: Hub, project: ProjectSettings, detections: Mapping[str, Detection]) -> dict[str, metadata.Metadata]:
+    """Metadata of the days that were read, in one pass that holds no more than a day's runs."""
+    told: dict[str, metadata.Metadata] = {}
+    failures: dict[str, int] = {}
+    if not detections:
+        return told
+    for day in days_between(last_days(min(detections), metadata.PLOT_DAYS)[0], max(detections)):
+        window = Window.of(day)
+        runs = hub.store.runs(project.name, window.start, window.end)
+        failures[day] = sum(len(_failed(run)) for run in runs)
+        if day in detections:
+            shown = {one: failures[one] for one in last_days(day, metadata.PLOT_DAYS)}
+            told[day] = _metadata(hub, detections[day], runs, shown)
+    return told
+
+
+def _failed(run: DbtRun) -> list[NodeResult]:
+    return [result for _, result in run.results() if result.outcome in (Outcome.BAD, Outcome.UNKNOWN)]
+
+
+def _metadata(hub: Hub, found: Detection, runs: Sequence[DbtRun], failures: Mapping[str, int]) -> metadata.Metadata:
+    failed = [result for run in runs for result in _failed(run)]
+    groups = {
+        "run status": [run.status for run in runs],
+        "failed node's kind": [result.unique_id.split(".", 1)[0] for result in failed],
+        "failed node's status": [result.status for result in failed],
+        "failed node's environment": [run.environment or "(none)" for run in runs for _ in _failed(run)],
+    }
     rows = [
         [
             metadata.link(run.run_id, run.url),
@@ -73,14 +101,18 @@ def _metadata(hub: Hub, project: ProjectSettings, found: Detection) -> metadata.
             f"{run.finished_at:%Y-%m-%d %H:%M} UTC",
             str(sum(step.nodes for step in run.steps)),
         ]
-        for run in runs
+        # What failed first: a long table is cut.
+        for run in sorted(runs, key=lambda run: (run.status == "success", run.finished_at))
     ]
     return {
         "window": dg.MetadataValue.text(metadata.window_text(found.window)),
         "dbt_runs": dg.MetadataValue.int(found.runs),
         "failed_runs": dg.MetadataValue.int(found.failed_runs),
+        "failed_nodes": dg.MetadataValue.int(len(failed)),
         "newly_read": dg.MetadataValue.int(len(found.read)),
         WHOLE: dg.MetadataValue.bool(not found.unread and not any(run.unread for run in runs)),
+        "last_days": metadata.plot(failures, "failed node results"),
+        "counts": metadata.counts(groups, "no runs"),
         "unread": metadata.sentences([hub.redact(sentence) for sentence in found.unread]),
         "runs": metadata.table(("run", "job", "environment", "status", "finished", "node results"), rows, "no runs"),
     }

@@ -145,6 +145,15 @@ class ErrorRecord:
     quarantine: Quarantine | None = None
 
     @property
+    def latest_sighting(self) -> Sighting:
+        """The run of the newest failure."""
+        return Sighting(self.latest.run_id, self.latest.run_url, self.latest.happened_at, self.latest.git_sha)
+
+    def failed_within(self, start: datetime, end: datetime) -> bool:
+        """Whether an episode lasted at any time of ``[start, end)``."""
+        return any(one.began.at < end and (one.ended is None or one.ended.at >= start) for one in self.downtimes)
+
+    @property
     def failing_rows_query(self) -> str | None:
         """The SQL that returns the rows which a test found; None for anything else, and where dbt left none."""
         is_test = self.latest.kind is FailureKind.TEST and self.latest.failures is not None
