@@ -19,7 +19,7 @@ CLOSED_AS_FALSE_POSITIVE = (
     "take the label off and reopen it to change that."
 )
 
-_FREE_TALK = "Free conversation needs a Claude key in the hub's settings, so here is what is on record:"
+_FREE_TALK = "Free conversation is not there yet, so here is what is on record:"
 
 
 def help_text(trigger: str) -> str:
@@ -95,7 +95,7 @@ def _record_lines(record: ErrorRecord) -> str:
     return (
         f"{escape(redact(record.title), 200)} failed {times} since {since}, last in "
         f"{run_link(latest.run_id, latest.run_url)}. {state} It counts as {category}{rule} "
-        f"(confidence {record.confidence:.0%}); {len(record.downstream)} nodes are downstream of it."
+        f"(confidence {record.confidence:.0%}); {_downstream(len(record.downstream))}."
     )
 
 
@@ -117,3 +117,7 @@ def _fix_line(fix: FixProposal) -> str:
         draft = " as a draft" if fix.outcome is FixOutcome.DRAFT else ""
         return f"A fix was proposed{draft}: {fix.pull_request_url}"
     return f"No pull request was opened: {escape(redact(fix.reason), 400)}"
+
+
+def _downstream(nodes: int) -> str:
+    return "nothing is downstream of it" if not nodes else f"{nodes} node{'s' if nodes > 1 else ''} downstream of it"

@@ -15,7 +15,7 @@ _SCHEME = re.compile(r"(?i)\b(https?|ftp|mailto|www)(:|\.)")
 _MENTION = re.compile(r"(?i)(@|#|\bgh-)(?=[A-Za-z0-9])")
 # https://docs.github.com/en/actions/how-tos/manage-workflow-runs/skip-workflow-runs
 _CI_ORDER = re.compile(r"(?i)(?<=\[)(?=(?:skip|ci|no|actions)\b)|(?<=skip-checks)(?=:)")
-_SHA = re.compile(r"\b(?=[0-9]*[a-f])([0-9a-f]{3})([0-9a-f]{4,61})\b")
+_SHA = re.compile(r"\b(?=[0-9]*[a-f])([0-9a-f]{7,64})\b")
 _LANGUAGE = re.compile(r"[^A-Za-z0-9+-]")
 _UNPRINTABLE = re.compile(r"[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 
@@ -31,7 +31,8 @@ def escape(text: str, limit: int = 2_000) -> str:
     text = _SPECIAL.sub(r"\\\1", text.replace("&", "&amp;"))
     text = _LINE_START.sub(r"\1\\\2", text) if not text[:1].isdigit() else re.sub(r"^(\d+)([.)])", r"\1\\\2", text)
     text = _MENTION.sub(rf"\1{_WORD_JOINER}", text)
-    text = _SHA.sub(rf"\1{_WORD_JOINER}\2", text)
+    # A code span links nowhere, and what is copied from it is the id.
+    text = _SHA.sub(r"`\1`", text)
     return _SCHEME.sub(rf"\1{_WORD_JOINER}\2", text)
 
 
