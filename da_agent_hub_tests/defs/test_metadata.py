@@ -54,8 +54,14 @@ def test_a_plot_is_a_picture_with_a_column_a_day_and_its_figures_in_words() -> N
     picture = re.search(r"base64,([A-Za-z0-9+/=]+)\)", told)
     assert picture
     drawn = ElementTree.fromstring(b64decode(picture[1]))
-    columns = drawn.findall("{http://www.w3.org/2000/svg}rect")
-    assert [int(one.get("height", 0)) for one in columns][-3:] == [1, 60, 8]
+    columns = drawn.findall("{http://www.w3.org/2000/svg}path")[0]
+    assert columns.get("d") == "M250 60v-60M270 60v-8"
+
+
+def test_a_plot_of_the_busiest_weeks_is_short_enough_to_be_shown_at_once() -> None:
+    days = last_days("2026-11-22", metadata.PLOT_DAYS)
+    told = metadata.plot({day: 30_000 + place for place, day in enumerate(days)}, "failed node results")
+    assert len(text_of(told)) < 1_000
 
 
 def test_a_plot_of_nothing_says_so() -> None:
