@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, get_args
 
 import pytest
+import yaml
+from pydantic import BaseModel
 
 from da_agent_hub.config import DbtCloudSource, DbtCoreSource, HubSettings, SettingsError, discover, load_settings
 
@@ -298,6 +303,51 @@ def test_the_example_in_the_docs_shows_every_section() -> None:
     example = (Path(__file__).parents[1] / "docs" / "hub.example.yaml").read_text()
     for name in HubSettings.model_fields:
         assert f"\n{name}:" in example
+
+
+def test_the_example_in_the_docs_shows_every_key() -> None:
+    """Those that stand in a comment, because few need them, included."""
+    example = (Path(__file__).parents[1] / "docs" / "hub.example.yaml").read_text()
+    whole = yaml.safe_load(re.sub(r"(?m)^(\s*)# ((?:- |  )?)(?=[a-z_]+: )", r"\1\2", example))
+    assert list(_missing(HubSettings, [whole], "")) == []
+
+
+def _missing(model: type[BaseModel], shown: list[dict[str, Any]], place: str) -> Iterator[str]:
+    """The keys of a settings class that none of its mappings in the example has."""
+    for name, info in model.model_fields.items():
+        values = [mapping[name] for mapping in shown if name in mapping]
+        if not values:
+            yield f"{place}{name}"
+        below = [one for value in values for one in (value if isinstance(value, list) else [value])]
+        for inner in _models_in(info.annotation):
+            kind = get_args(inner.model_fields["type"].annotation) if "type" in inner.model_fields else None
+            mappings = [one for one in below if kind is None or one["type"] in kind]
+            yield from _missing(inner, mappings, f"{place}{name}.")
+
+
+def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for argument in get_args(annotation):
+        yield from _models_in(argument)
+
+
+def test_a_quarantine_without_an_end_a_reason_or_nodes_is_refused(tmp_path: Path) -> None:
+    text = GOOD.replace("repo: acme/shop", "repo: acme/shop\n    filters: {quarantine: [{nodes: []}]}", 1)
+    assert "filters:" in text
+    (tmp_path / "hub.yaml").write_text(text)
+    with pytest.raises(SettingsError) as refused:
+        load_settings(tmp_path / "hub.yaml", SECRETS)
+    told = str(refused.value)
+    assert all(f"filters.quarantine[0].{key}" in told for key in ("nodes", "until", "reason"))
+
+
+def test_a_resource_type_that_dbt_does_not_have_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "hub.yaml").write_text(
+        GOOD.replace("repo: acme/shop", "repo: acme/shop\n    filters: {resource_types: [models]}", 1)
+    )
+    with pytest.raises(SettingsError, match="write 'model', 'seed'"):
+        load_settings(tmp_path / "hub.yaml", SECRETS)
 
 
 def test_importing_the_settings_loads_no_heavy_package() -> None:
