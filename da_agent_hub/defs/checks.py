@@ -50,10 +50,14 @@ def all_recorded(
         search.through(run)
     left_out = [[code(by), str(count), code(search.example[by])] for by, count in search.left_out.most_common()]
     missing = [[code(what), metadata.link(f"run {run.run_id}", run.url)] for what, run in search.missing]
+    filters = [f"{count} by {by}" for by, count in search.left_out.most_common()]
+    words = [f"{search.failures} failures", f"{len(missing)} in no record", f"left out: {', '.join(filters) or 'none'}"]
     return dg.AssetCheckResult(
         passed=not missing,
         check_name=ALL_RECORDED,
         severity=dg.AssetCheckSeverity.ERROR,
+        # The interface shows the tables of a check only on a click.
+        description="; ".join(words),
         metadata={
             "days": ", ".join(days),
             "failures": search.failures,

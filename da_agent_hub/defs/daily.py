@@ -56,7 +56,8 @@ def project_assets(
             dg.AssetCheckSpec(
                 ALL_RECORDED,
                 asset=records,
-                description="Every node that failed in these days is in an error record, or left out by a filter.",
+                description="Every node, step and run that failed in these days is in an error record, or left out by a "
+                "filter that is named.",
             )
         ],
         description=f"The error records of {project.name} that were failing in the reporting day: one for each cause, "

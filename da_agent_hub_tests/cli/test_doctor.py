@@ -133,6 +133,16 @@ def test_missing_artifacts_and_an_unknown_target_are_told_with_what_to_set(place
     assert len(lines) == 2
 
 
+def test_a_quarantine_that_is_over_is_a_hint_and_no_failure(place: Place) -> None:
+    settings = place.settings()
+    rule = {"nodes": ["stg_*"], "until": "2020-01-31", "reason": "known"}
+    settings["projects"][0]["filters"] = {"quarantine": [rule]}
+    result = place.examine(settings)
+    assert result.exit_code == 0, result.output
+    told = " ".join(result.output.split())
+    assert "shop: quarantine: 0 of 1 in force; the quarantine of stg_* until 2020-01-31 is over: remove it" in told
+
+
 def test_a_store_that_cannot_be_opened_is_told(place: Place) -> None:
     settings = place.settings()
     (place.folder / "hub.db").write_text("this is no database, but a text long enough to be looked at\n" * 50)

@@ -200,6 +200,7 @@ def test_warnings_that_nobody_asked_for_are_named_as_filtered(tmp_path: Path) ->
     found = all_recorded(world.hub, project, ["2026-11-20"], ())
     assert found.passed
     assert "`severity: error` | 1" in str(found.metadata["filters"].value)
+    assert found.description == "1 failures; 0 in no record; left out: 1 by severity: error"
 
 
 def test_the_morning_schedule_asks_for_the_closed_day_and_the_one_before_as_one_run(
