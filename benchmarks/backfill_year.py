@@ -48,7 +48,8 @@ def run_results(nodes: int, day: int) -> bytes:
                 "failures": 3 if fails else None,
                 "unique_id": unique_id(number),
                 "compiled": True,
-                "compiled_code": f"select id, amount, status from analytics.model_number_{number} where id is null " * 6,
+                "compiled_code": f"select id, amount, status from analytics.model_number_{number} where id is null "
+                * 6,
                 "relation_name": f'"analytics"."main"."model_number_{number}"',
             }
         )

@@ -91,7 +91,9 @@ class IssueText:
         plain = " ".join("".join(sign if sign.isprintable() else " " for sign in self._clean(record.title)).split())
         return cut_title(plain or f"{self._name(record.node)} fails")
 
-    def body(self, record: ErrorRecord, as_of: datetime, previous: int | None = None, heard: Heard | None = None) -> str:
+    def body(
+        self, record: ErrorRecord, as_of: datetime, previous: int | None = None, heard: Heard | None = None
+    ) -> str:
         """The whole body, marker last, within GitHub's limit; ``previous`` is an earlier issue's number."""
         marker = str(marker_of(record, as_of, previous, heard))
         parts = [

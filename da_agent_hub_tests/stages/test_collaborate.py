@@ -426,7 +426,7 @@ def test_conversation_without_a_key_is_honest_and_helpful(team: Team) -> None:
     team.answer(team.ask("@claude is this bad?"))
 
     (reply,) = team.replies()
-    assert "needs a Claude key" in reply
+    assert "Free conversation is not there yet" in reply
     assert "duplicate key" in reply
     assert "`@claude help`" in reply
 
