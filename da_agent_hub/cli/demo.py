@@ -162,6 +162,8 @@ def write_config(home: DemoHome, world: Any) -> None:
         ],
         "state": {"url": "sqlite:///hub.db", "artifacts_dir": "artifacts", "checkouts_dir": "checkouts"},
         "schedule": {
+            # The sandbox's jobs run when they are asked to: a demo left alone over night has no silent job.
+            "silence_hours": 24 * 366,
             "history_days": (datetime.now(timezone.utc).date() - first_day).days + 2,
             # The first night's dbt runs are before 06:30, in the reporting day that began the day before.
             "start_date": (first_day - timedelta(days=1)).isoformat(),

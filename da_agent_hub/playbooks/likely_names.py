@@ -71,6 +71,8 @@ def plausible(written: str, names: Iterable[str], *, cutoff: float = SLIP, most:
     """Names that could be meant, nearest first, those of another meaning among them."""
     by_name = {name.lower(): name for name in names if name.lower() != written.lower()}
     near = get_close_matches(written.lower(), list(by_name), n=most, cutoff=cutoff)
+    # Letters that changed places make two short names less alike than they look.
+    near += [one for one in by_name if one not in near and sorted(one) == sorted(written.lower())]
     stem = set(_words(written))
     kin = [one for one in by_name if one not in near and _share_a_stem(stem, set(_words(one)))]
     return [by_name[one] for one in (*near, *kin)][:most]

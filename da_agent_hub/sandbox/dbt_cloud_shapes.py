@@ -83,8 +83,7 @@ class Shapes:
             "job_type": "scheduled",
             "schedule": {"cron": job.cron, "date": {"type": "custom_cron", "cron": job.cron}},
             "settings": {"threads": 1, "target_name": "prod"},
-            # Paused: once the history is told, a job runs only when it is asked to, and its silence is no failure.
-            "triggers": {"github_webhook": False, "schedule": False, "git_provider_webhook": False, "on_merge": False},
+            "triggers": {"github_webhook": False, "schedule": True, "git_provider_webhook": False, "on_merge": False},
             "state": 1,
         }
 

@@ -64,7 +64,7 @@ def look(project: BrokenProject, start: str, **record: object) -> Investigation:
 def test_a_grain_broken_by_a_commit_is_found_behind_a_source_that_broke_meanwhile(port: BrokenProject) -> None:
     good = port.commits[-1]
     broken = BASE["models/calls.sql"].replace("c.ship_id = s.ship_id", "c.ship_id <= s.ship_id")
-    guilty = port.commit("Loosen", {"models/calls.sql": broken})
+    guilty = port.commit("Simplify the join", {"models/calls.sql": broken})
     port.sql("alter table port.ships rename column flag to flag_state")
     found = look(port, "unique_calls", good=good, message="Got 26 results, configured to fail if != 0")
     assert found.culprit_sha == guilty, told(found)

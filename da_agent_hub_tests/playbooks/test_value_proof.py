@@ -92,7 +92,7 @@ def test_one_hunk_of_a_commit_goes_its_wanted_column_stays_and_the_values_are_th
     broken = RIDES.replace("and d.is_current", "and d.driver_id >= 0").replace(
         "        d.city\n", "        d.city,\n        r.fare > 20 as is_dear\n"
     )
-    guilty = cab.commit("Mark dear rides", {"models/rides.sql": broken})
+    guilty = cab.commit("Tidy the joins, and mark dear rides", {"models/rides.sql": broken})
     found = look(cab, "unique_rides_ride_id")
     assert found.culprit_sha == guilty, told(found)
     (candidate, *_) = found.candidates
@@ -211,7 +211,7 @@ def test_a_macro_with_swapped_arguments_is_put_right_alone(cab: BrokenProject) -
 
 
 def test_a_whole_commit_taken_back_is_the_code_of_before_and_says_so(cab: BrokenProject) -> None:
-    cab.commit("Loosen", {"models/rides.sql": RIDES.replace("and d.is_current", "and true")})
+    cab.commit("Simplify the join", {"models/rides.sql": RIDES.replace("and d.is_current", "and true")})
     found = look(cab, "unique_rides_ride_id")
     assert found.candidates, told(found)
     assert found.candidates[0].values is not None
