@@ -249,6 +249,13 @@ def test_every_problem_is_told_at_once_in_the_order_of_the_file(tmp_path: Path) 
         ("github:", "claude:\n  api_key: [sk-hidden-7]\ngithub:", "claude.api_key", "valid string"),
         ("github:", "state: {url: hub.db}\ngithub:", "state.url", "not a database address"),
         ("github:", "schedule: {start_date: soon}\ngithub:", "schedule.start_date", "not a day"),
+        ("token: literal-hidden-6", "token: x\n    trigger: ''", "github[1].trigger", "at least 2 characters"),
+        (
+            "github:",
+            "budgets: {investigation_seconds: .inf}\ngithub:",
+            "budgets.investigation_seconds",
+            "finite number",
+        ),
     ],
 )
 def test_a_mistake_names_its_key_and_the_fix(tmp_path: Path, before: str, after: str, key: str, sentence: str) -> None:

@@ -123,8 +123,9 @@ class Mirror:
             if not (self.path / "HEAD").exists():
                 self.path.mkdir(parents=True, exist_ok=True)
                 run_git(["init", "--bare", "--quiet", "."], self.path, self._environment)
+            # A repository that was itself cloned in part has no more to give than it has.
             run_git(
-                ["fetch", "--quiet", "--prune", "--no-tags", "--force", self.url, *_WANTED_REFS],
+                ["fetch", "--quiet", "--prune", "--no-tags", "--force", "--update-shallow", self.url, *_WANTED_REFS],
                 self.path,
                 self._environment,
             )

@@ -138,7 +138,7 @@ class GitHubSettings(_Settings):
     host: str = "github.com"
     base_url: str = "https://api.github.com"
     token: SecretStr
-    trigger: str = "@claude"
+    trigger: str = Field(default="@claude", min_length=2)
     bot_login: str | None = None
 
 
@@ -158,7 +158,7 @@ class ClaudeSettings(_Settings):
 class BudgetSettings(_Settings):
     """Caps; reaching one is said in the thread. The two in dollars are for models that cost: the playbooks do not."""
 
-    investigation_seconds: float = Field(default=600.0, gt=0)
+    investigation_seconds: float = Field(default=600.0, gt=0, allow_inf_nan=False)
     investigation_usd: float = Field(default=2.0, ge=0)
     day_usd: float = Field(default=50.0, ge=0)
     attempts_per_event: int = Field(default=3, ge=1)

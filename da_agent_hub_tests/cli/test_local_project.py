@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from da_agent_hub.adapters.git_checkout import Mirror
 from da_agent_hub.cli.console import Trouble
 from da_agent_hub.cli.local_project import copy_project, find_project, head, push
 
@@ -139,9 +140,11 @@ def test_a_shallow_clone_is_copied_and_pushed_like_any_other(repository: Path, t
     git(repository, "commit", "-q", "-m", "Second")
     git(tmp_path, "clone", "-q", "--depth", "1", repository.as_uri(), "shallow")
     project = copy_project(find_project(tmp_path / "shallow/dbt"), tmp_path / "copy")
-    git(tmp_path, "init", "-q", "--bare", "bare.git")
+    git(tmp_path, "init", "-q", "--bare", "-b", "main", "bare.git")
     push(project.copy, tmp_path / "bare.git")
     assert git(tmp_path / "bare.git", "rev-parse", "main").strip() == head(project.copy)
+    mirror = Mirror(tmp_path / "checkouts", (tmp_path / "bare.git").as_uri(), None)
+    assert mirror.fetch(branch="main") == head(project.copy)
 
 
 def test_no_program_that_the_settings_of_a_repository_name_is_run(repository: Path, tmp_path: Path) -> None:
