@@ -24,8 +24,10 @@ test: $(STAMP)
 test-fast: $(STAMP)
 	$(PYTEST) -m "not slow and not nightly"
 
+# The slow checks of the tests themselves, and the properties on examples that nobody has seen.
 test-nightly: $(STAMP)
 	$(PYTEST) -m nightly
+	DA_AGENT_HUB_EXAMPLES=new $(BIN)/python -m pytest -n auto --maxprocesses 4 da_agent_hub_tests/domain
 
 lint: $(STAMP)
 	$(BIN)/ruff format --check .

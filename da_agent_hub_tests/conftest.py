@@ -5,6 +5,12 @@ from __future__ import annotations
 import os
 
 import pytest
+from hypothesis import settings
+
+# The same examples for everybody, so that a change is judged by what it changes; the nightly run looks for new ones.
+settings.register_profile("same", derandomize=True)
+settings.register_profile("new", derandomize=False)
+settings.load_profile(os.environ.get("DA_AGENT_HUB_EXAMPLES", "same"))
 
 # Folders whose files share one world of two weeks of dbt runs.
 _SHARED_WORLDS = ("sandbox",)

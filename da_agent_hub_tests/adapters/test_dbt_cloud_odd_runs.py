@@ -204,7 +204,9 @@ def test_the_first_poll_of_a_new_hour_is_one_request_too_and_finds_what_showed_u
     assert asked == 3
     assert poll(WINDOW.start + timedelta(hours=1)) == (first, 1)
     team.cloud.add_run(2_000, NOON + timedelta(seconds=1_180, milliseconds=500))
-    assert poll(WINDOW.start + timedelta(hours=2)) == (first | {"2000"}, 3)
+    found, asked = poll(WINDOW.start + timedelta(hours=2))
+    assert found == first | {"2000"}
+    assert asked in {3, 4}  # the pages, and where the answer that shows the news is asked for apart, that one
 
 
 @pytest.mark.parametrize("etags", [True, False])
