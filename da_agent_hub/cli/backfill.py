@@ -78,6 +78,12 @@ def backfill(
                 # A run of its own: where a day could not be listed, the others still become records.
                 recorded = jobs.read_days(chunk[0], chunk[-1], assets=[(project, ERROR_RECORDS)])
                 problems += [f"{project} {run.what}: {error}" for run in (read, recorded) for error in run.errors]
+                problems += [
+                    f"{project} {day}: not all of it could be read; the line `unread` of the day's results in Dagster "
+                    "says what, and the next call asks again"
+                    for _, day, is_whole in read.days
+                    if not is_whole
+                ]
                 _remember(jobs, project, read, today=open_day(now))
                 console.print(_line(jobs, project, chunk, read, time.monotonic() - began), markup=False)
         records = {project: list(jobs.hub.store.records(project)) for project in projects}

@@ -104,13 +104,15 @@ def _metadata(hub: Hub, found: Detection, runs: Sequence[DbtRun], failures: Mapp
         # What failed first: a long table is cut.
         for run in sorted(runs, key=lambda run: (run.status == "success", run.finished_at))
     ]
+    listed = {run.run_id for run in found.read} | set(found.known)
     return {
         "window": dg.MetadataValue.text(metadata.window_text(found.window)),
         "dbt_runs": dg.MetadataValue.int(found.runs),
         "failed_runs": dg.MetadataValue.int(found.failed_runs),
         "failed_nodes": dg.MetadataValue.int(len(failed)),
         "newly_read": dg.MetadataValue.int(len(found.read)),
-        WHOLE: dg.MetadataValue.bool(not found.unread and not any(run.unread for run in runs)),
+        # A broken folder that was replaced is listed no more, and nothing is left to read of it.
+        WHOLE: dg.MetadataValue.bool(not found.unread and not any(run.unread for run in runs if run.run_id in listed)),
         "last_days": metadata.plot(failures, "failed node results"),
         "counts": metadata.counts(groups, "no runs"),
         "unread": metadata.sentences([hub.redact(sentence) for sentence in found.unread]),

@@ -130,7 +130,9 @@ def test_a_run_that_cannot_be_read_stops_no_other_and_is_asked_for_again(tmp_pat
     config = configure(tmp_path, folder)
     days = ("--from", str(FIRST - timedelta(days=1)), "--to", str(FIRST + timedelta(days=5)))
     code, output, _ = backfill(config, *days)
+    assert code == 1, output
     assert "1 days not read whole" in output, output
+    assert f"shop {FIRST + timedelta(days=2)}: not all of it could be read" in output, output
     broken.write_text(whole)
     code, output, _ = backfill(config, *days)
     assert code == 0, output
