@@ -150,6 +150,10 @@ def test_a_run_that_is_still_going_is_found_when_it_has_finished_however_long_it
     assert [run.run_id for run in team.detect().read] == ["4"]
 
 
+# Where requests are counted, a busy machine must not make one time out and be asked again.
+PATIENT = {"timeout": (5.0, 30.0), "whole_answer": 30.0}
+
+
 def many(cloud: FaultyDbtCloud, first: int, count: int, since: datetime) -> None:
     for number in range(first, first + count):
         cloud.add_run(number, since + timedelta(seconds=number))
@@ -178,7 +182,7 @@ def test_runs_that_show_up_or_go_while_pages_are_read_neither_hide_nor_double_ot
 
 def test_a_run_that_shows_up_late_in_the_middle_of_an_old_listing_is_found_by_the_next_poll(team: Team) -> None:
     many(team.cloud, 1_000, 250, NOON)
-    runs = runs_of(team.cloud, team.directory)
+    runs = runs_of(team.cloud, team.directory, **PATIENT)
 
     def poll() -> set[str]:
         return {one.run_id for one in runs.finished_runs("shop", WINDOW.start, datetime.now(timezone.utc))}
@@ -193,7 +197,7 @@ def test_a_run_that_shows_up_late_in_the_middle_of_an_old_listing_is_found_by_th
 
 def test_the_first_poll_of_a_new_hour_is_one_request_too_and_finds_what_showed_up_late(team: Team) -> None:
     many(team.cloud, 1_000, 250, NOON)
-    runs = runs_of(team.cloud, team.directory)
+    runs = runs_of(team.cloud, team.directory, **PATIENT)
 
     def poll(since: datetime) -> tuple[set[str], int]:
         before = team.cloud.times_asked(LISTING)
@@ -204,15 +208,13 @@ def test_the_first_poll_of_a_new_hour_is_one_request_too_and_finds_what_showed_u
     assert asked == 3
     assert poll(WINDOW.start + timedelta(hours=1)) == (first, 1)
     team.cloud.add_run(2_000, NOON + timedelta(seconds=1_180, milliseconds=500))
-    found, asked = poll(WINDOW.start + timedelta(hours=2))
-    assert found == first | {"2000"}
-    assert asked in {3, 4}  # the pages, and where the answer that shows the news is asked for apart, that one
+    assert poll(WINDOW.start + timedelta(hours=2)) == (first | {"2000"}, 3)
 
 
 @pytest.mark.parametrize("etags", [True, False])
 def test_an_unchanged_poll_asks_once_and_gets_no_body_where_the_server_knows_etags(team: Team, etags: bool) -> None:
     team.cloud.gives_etags = etags
-    runs = runs_of(team.cloud, team.directory)
+    runs = runs_of(team.cloud, team.directory, **PATIENT)
     for _ in range(3):
         runs.finished_runs("shop", WINDOW.start, datetime.now(timezone.utc))
     assert [one.status for one in team.cloud.asked] == ([200, 304, 304] if etags else [200] * 3)
