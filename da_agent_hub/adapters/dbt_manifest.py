@@ -70,6 +70,7 @@ class _Other(_Node, gc=False):
     """A source, an exposure, a unit test or a group."""
 
     source_name: str | None = None
+    loader: str | None = None
     owner: Any = None
     url: str | None = None
     tested_node_unique_id: str | None = None
@@ -240,6 +241,7 @@ class _GraphNodes(Mapping[str, GraphNode]):
             test=self._test(resource_type, node, config),
             url=other.url,
             meta=meta,
+            loader=other.loader or "",
         )
 
     def _test(self, resource_type: str, node: _Node, config: _Config) -> TestSpec | None:

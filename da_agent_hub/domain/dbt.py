@@ -163,7 +163,8 @@ class TestSpec:
 class GraphNode:
     """One node of a dbt manifest: model, seed, snapshot, test, unit_test, source, exposure or operation.
 
-    ``path`` is relative to the dbt project; ``depends_on`` holds unique ids; ``columns`` are the documented ones.
+    ``path`` is relative to the dbt project; ``depends_on`` holds unique ids; ``columns`` are the documented ones;
+    ``loader`` is what a source says it is loaded by.
     """
 
     unique_id: str
@@ -186,6 +187,7 @@ class GraphNode:
     test: TestSpec | None = None
     url: str | None = None
     meta: Mapping[str, Any] = field(default_factory=dict)
+    loader: str = ""
 
 
 @dataclass(frozen=True)
