@@ -139,11 +139,15 @@ class DbtRun:
 
 @dataclass(frozen=True)
 class Owner:
-    """Who answers for a node: from a dbt group, ``meta.owner`` or an exposure; ``github`` is a login where known."""
+    """Who answers for a node: from a dbt group, ``meta.owner`` or an exposure; ``github`` is a login where known.
+
+    ``exposure`` is the name of the exposure downstream that told the owner, None where it is the node's own.
+    """
 
     name: str
     email: str | None = None
     github: str | None = None
+    exposure: str | None = None
 
 
 @dataclass(frozen=True)

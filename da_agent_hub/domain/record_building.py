@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from .built_code import BuiltCode
 from .classification import OUTAGES, Classification, classify, found_rows
-from .dbt import DbtRun, GraphNode, Outcome, Owner, ProjectGraph
+from .dbt import DbtRun, GraphNode, Outcome, ProjectGraph
 from .error_record import Category, Downtime, ErrorRecord, Sighting
 from .expected_runs import JobsSeen, Silence, let_go, silences
 from .expert_routing import RoutingFacts, first_expert
@@ -346,7 +346,7 @@ class _Fold:
             skipped=tuple(sorted({one for failure in last_run for one in failure.skipped})),
             downstream=downstream,
             exposures=exposures,
-            owner=self._owner(judged),
+            owner=self._subject(judged.failure.unique_id).owner,
             tags=tuple(dict.fromkeys(tags)),
             complexity=min(10, classification.complexity + (1 if len(downstream) > 10 else 0)),
             confidence=classification.confidence,
@@ -369,12 +369,6 @@ class _Fold:
             exposures = tuple(sorted(one for one in below if kinds.get(one) == "exposure"))
             self._reached[subjects] = downstream, exposures
         return self._reached[subjects]
-
-    def _owner(self, judged: Judged) -> Owner | None:
-        if login := self._subject(judged.failure.unique_id).login:
-            return Owner(name=login, github=login)
-        nodes = [node for node in (self._node(judged.subject), judged.node) if node is not None]
-        return next((node.owner for node in nodes if node.owner), None)
 
     def _title(self, judged: Judged, classification: Classification, nodes: int) -> str:
         failure, words = judged.failure, classification.error_class.replace("_", " ")

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from fnmatch import fnmatchcase
 from functools import cached_property
 
-from .dbt import DbtRun, GraphNode, NodeResult, Outcome, ProjectGraph
+from .dbt import DbtRun, GraphNode, NodeResult, Outcome, Owner, ProjectGraph
 
 
 @dataclass(frozen=True)
@@ -53,13 +53,28 @@ class Subject:
         return next((login.lstrip("@") for login in found), None)
 
     @cached_property
+    def exposures(self) -> tuple[GraphNode, ...]:
+        """Exposures downstream, nearest first; of a test that is of no one node, those of all that it reads."""
+        if self.graph is None:
+            return ()
+        several = [node.depends_on for node in self.nodes if node.test and node.test.attached_node is None]
+        starts = [*(node.unique_id for node in self.nodes), *(one for read in several for one in read)]
+        below = dict.fromkeys(one for start in starts for one in self.graph.descendants(start))
+        return tuple(self.graph.nodes[one] for one in below if one.startswith("exposure.") and one in self.graph.nodes)
+
+    @property
+    def owner(self) -> Owner | None:
+        """Whom the settings assign, else who owns what is tested, or what failed, else the nearest exposure's owner."""
+        if self.login:
+            return Owner(name=self.login, github=self.login)
+        own = [node.owner for node in reversed(self.nodes) if node.owner is not None]
+        using = [replace(one.owner, exposure=one.name) for one in self.exposures if one.owner is not None]
+        return next(iter((*own, *using)), None)
+
+    @cached_property
     def owners(self) -> tuple[str, ...]:
         """Groups, and owners by name, e-mail and login: of the nodes, of exposures downstream, and from the settings."""
-        below = dict.fromkeys(
-            one for node in self.nodes for one in (self.graph.descendants(node.unique_id) if self.graph else ())
-        )
-        exposures = [self.graph.nodes[one] for one in below if one.startswith("exposure.")] if self.graph else []
-        owners = [node.owner for node in (*self.nodes, *exposures) if node.owner is not None]
+        owners = [node.owner for node in (*self.nodes, *self.exposures) if node.owner is not None]
         told = [one for owner in owners for one in (owner.name, owner.email, owner.github)]
         return tuple(one for one in (self.login, *(node.group for node in self.nodes), *told) if one)
 

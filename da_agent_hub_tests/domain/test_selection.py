@@ -102,3 +102,35 @@ def test_a_node_that_no_lineage_knows_is_told_by_its_unique_id() -> None:
     unknown = subject_of("model.shop.stg_new", None)
     assert (unknown.names, unknown.packages, unknown.resource_types) == (("stg_new",), ("shop",), ("model",))
     assert unknown.owners == ()
+
+
+BOARD = "exposure.shop.board"
+
+
+def owned_as_in(*nodes: GraphNode, unique_id: str = UNIQUE, **assigned: str) -> Owner | None:
+    """Who owns the failing test where ``nodes`` stand for those of the same id."""
+    graph = ProjectGraph("shop", "duckdb", {node.unique_id: node for node in (*_NODES, *nodes)}, "shop")
+    return subject_of(unique_id, graph, assigned={key.replace("__", ":"): one for key, one in assigned.items()}).owner
+
+
+def test_the_owner_is_whom_the_settings_assign_else_of_the_node_else_of_the_nearest_exposure() -> None:
+    assert owned_as_in(group__money="@octocat") == Owner("octocat", github="octocat")
+    assert owned_as_in() == Owner("Ann", "ann@acme.example")
+    nobodys = GraphNode(ORDERS, "fct_orders", "model", "shop")
+    assert owned_as_in(nobodys) == Owner("Zoe", github="zoe-b", exposure="board")
+    farther = GraphNode("model.shop.monthly", "monthly", "model", "shop", depends_on=(ORDERS,))
+    far = GraphNode(
+        "exposure.shop.a_report", "a_report", "exposure", depends_on=(farther.unique_id,), owner=Owner("Far")
+    )
+    assert owned_as_in(nobodys, farther, far) == Owner("Zoe", github="zoe-b", exposure="board")
+    unowned = GraphNode(BOARD, "board", "exposure", "shop", depends_on=(ORDERS,))
+    assert owned_as_in(nobodys, farther, far, unowned) == Owner("Far", exposure="a_report")
+    assert owned_as_in(nobodys, unowned) is None
+
+
+def test_a_test_over_several_models_is_owned_by_who_uses_what_it_reads_and_the_filter_knows_that_too() -> None:
+    both = GraphNode("test.shop.sums", "sums", "test", depends_on=(VENDORED, ORDERS), test=TestSpec("singular"))
+    assert owned_as_in(both, unique_id="test.shop.sums") == Owner("Zoe", github="zoe-b", exposure="board")
+    graph = ProjectGraph("shop", "duckdb", {**SHOP.nodes, both.unique_id: both}, "shop")
+    told = subject_of("test.shop.sums", graph)
+    assert Selection(include=Match(owners=["zoe"])).left_out_by(told) is None
