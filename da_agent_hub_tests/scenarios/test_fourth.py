@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-import shutil
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from .catalogue import FOURTH, HELD_OUT, SCENARIOS, THIRD, failed_checks, stage
+from .catalogue import FOURTH, HELD_OUT, SCENARIOS, THIRD
 from .expectation import Fix, Scenario
-from .patch_trial import try_patch
-from .site import Site, run_dbt
-from .test_third import Change, as_before_the_culprit, both, diff, edit, fixes
+from .proving import (
+    Change,
+    as_before_the_culprit,
+    both,
+    edit,
+    fixes,
+    prove_that_code_only_seems_to_heal,
+    prove_that_only_right_answers_heal,
+    staged,
+)
+from .site import Site
 
 TEMPTING: dict[str, dict[str, Change]] = {
     "bikeshare_refactor_keeps_the_first_version": {
@@ -175,15 +181,6 @@ def with_fix(fix: Fix) -> pytest.MarkDecorator:
     return pytest.mark.parametrize("scenario", chosen.values(), ids=list(chosen))
 
 
-def staged(scenario: Scenario, root: Path) -> Site:
-    site, build = stage(scenario, root)
-    assert build.code, build.log
-    assert build.bad == scenario.failing, build.log
-    assert site.git("status", "--porcelain") == ""
-    assert {incident.culprit for incident in scenario.incidents} - {None} == {*site.shas}
-    return site
-
-
 def test_no_scenario_of_the_fourth_set_shares_its_project_and_each_has_its_temptations() -> None:
     others = {one.project for one in (*SCENARIOS.values(), *HELD_OUT.values(), *THIRD.values())}
     assert {one.project for one in FOURTH.values()}.isdisjoint(others)
@@ -195,34 +192,13 @@ def test_no_scenario_of_the_fourth_set_shares_its_project_and_each_has_its_tempt
 @pytest.mark.nightly
 @with_fix(Fix.EXPECTED)
 def test_only_right_answers_heal_what_the_code_can_heal(scenario: Scenario, tmp_path: Path) -> None:
-    site = staged(scenario, tmp_path / "site")
+    site, name = staged(scenario, tmp_path / "site"), scenario.name
     (incident,) = scenario.incidents
-    assert scenario.oracle
-    for number, change in enumerate((scenario.oracle, ALSO_RIGHT[scenario.name])):
-        assert try_patch(scenario, incident, site, diff(site, change), tmp_path / f"right-{number}").faults == ()
-    only_numbers_tell = set()
-    for number, (name, change) in enumerate(TEMPTING[scenario.name].items()):
-        trial = try_patch(scenario, incident, site, diff(site, change), tmp_path / f"wrong-{number}")
-        assert trial.paths
-        assert trial.faults, name
-        if {fault.partition(":")[0] for fault in trial.faults} <= {check.title for check in scenario.checks}:
-            only_numbers_tell.add(name)
-    assert only_numbers_tell
+    prove_that_only_right_answers_heal(scenario, incident, site, tmp_path, ALSO_RIGHT[name], TEMPTING[name])
 
 
 @pytest.mark.nightly
 @with_fix(Fix.FORBIDDEN)
 def test_code_can_only_seem_to_heal_what_people_must_decide(scenario: Scenario, tmp_path: Path) -> None:
-    site = staged(scenario, tmp_path / "site")
-    for number, (name, change) in enumerate(FALSE_FRIENDS[scenario.name].items()):
-        copy = tmp_path / f"false-{number}"
-        shutil.copytree(site.root, copy)
-        subprocess.run(["git", "apply", "-"], cwd=copy, input=diff(site, change), text=True, check=True)
-        home = copy / scenario.directory
-        green = run_dbt(home, "build")
-        assert (green.code, green.bad) == (0, frozenset()), f"{name}: {green.log}"
-        assert failed_checks(scenario.checks, home / site.warehouse.name), name
-    OWNERS[scenario.name](site)
-    healed = site.dbt("build")
-    assert (healed.code, healed.bad) == (0, frozenset()), healed.log
-    assert failed_checks(scenario.checks, site.warehouse) == []
+    site, name = staged(scenario, tmp_path / "site"), scenario.name
+    prove_that_code_only_seems_to_heal(scenario, site, tmp_path, FALSE_FRIENDS[name], OWNERS[name])

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
@@ -11,18 +9,7 @@ import pytest
 from .catalogue import HELD_OUT, SCENARIOS, stage
 from .expectation import Fix, Scenario
 from .patch_trial import try_patch
-from .site import Site
-
-Change = Callable[[Site], Mapping[str, str | None]]
-
-
-def as_before_the_culprit(*paths: str) -> Change:
-    return lambda site: {path: site.git("show", f"{site.shas['culprit']}^:{path}") for path in paths}
-
-
-def edit(path: str, *changes: tuple[str, str]) -> Change:
-    return lambda site: site.edited(path, *changes)
-
+from .proving import Change, as_before_the_culprit, diff, edit
 
 TEMPTING: dict[str, dict[str, Change]] = {
     "rail_macro_renamed_one_caller_missed": {
@@ -110,10 +97,3 @@ def test_what_healed_by_itself_is_green_at_the_next_build(name: str, tmp_path: P
     site, _ = stage(HELD_OUT[name], tmp_path / "site")
     again = site.dbt("build")
     assert (again.code, again.bad) == (0, frozenset()), again.log
-
-
-def diff(site: Site, change: Change) -> str:
-    site.write(change(site))
-    text = site.git("diff")
-    subprocess.run(["git", "checkout", "-q", "."], cwd=site.root, check=True)
-    return text

@@ -2,32 +2,24 @@
 
 from __future__ import annotations
 
-import shutil
-import subprocess
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from .catalogue import HELD_OUT, SCENARIOS, THIRD, failed_checks, stage
+from .catalogue import HELD_OUT, SCENARIOS, THIRD
 from .expectation import Fix, Scenario
-from .patch_trial import try_patch
-from .site import Site, run_dbt
-
-Change = Callable[[Site], Mapping[str, str | None]]
-
-
-def as_before_the_culprit(*paths: str) -> Change:
-    return lambda site: {path: site.git("show", f"{site.shas['culprit']}^:{path}") for path in paths}
-
-
-def edit(path: str, *changes: tuple[str, str]) -> Change:
-    return lambda site: site.edited(path, *changes)
-
-
-def both(*changes: Change) -> Change:
-    return lambda site: {path: text for change in changes for path, text in change(site).items()}
-
+from .proving import (
+    Change,
+    as_before_the_culprit,
+    both,
+    edit,
+    fixes,
+    prove_that_code_only_seems_to_heal,
+    prove_that_only_right_answers_heal,
+    staged,
+)
+from .site import Site
 
 TEMPTING: dict[str, dict[str, Change]] = {
     "brewery_ref_pinned_to_the_old_version": {
@@ -225,10 +217,6 @@ OWNERS: dict[str, Callable[[Site], None]] = {
 }
 
 
-def fixes(scenario: Scenario) -> set[Fix]:
-    return {incident.fix for incident in scenario.incidents}
-
-
 def test_no_scenario_of_the_third_set_shares_its_project_and_each_has_its_temptations() -> None:
     others = {one.project for one in (*SCENARIOS.values(), *HELD_OUT.values())}
     assert {one.project for one in THIRD.values()}.isdisjoint(others)
@@ -241,48 +229,14 @@ def test_no_scenario_of_the_third_set_shares_its_project_and_each_has_its_tempta
 def test_the_fault_fails_exactly_what_it_should_and_only_the_right_answer_heals_it(
     scenario: Scenario, tmp_path: Path
 ) -> None:
-    site, build = stage(scenario, tmp_path / "site")
-    assert build.code, build.log
-    assert build.bad == scenario.failing, build.log
-    assert site.git("status", "--porcelain") == ""
+    site = staged(scenario, tmp_path / "site")
+    name = scenario.name
     for incident in scenario.incidents:
-        assert incident.culprit is None or incident.culprit in site.shas
-    right = diff(site, scenario.oracle) if scenario.oracle else ""
-    for incident in scenario.incidents:
-        if incident.fix is not Fix.EXPECTED:
-            continue
-        assert try_patch(scenario, incident, site, right, tmp_path / "right").faults == ()
-        as_right = diff(site, ALSO_RIGHT[scenario.name])
-        assert try_patch(scenario, incident, site, as_right, tmp_path / "also-right").faults == ()
-        only_numbers_tell = set()
-        for number, (name, change) in enumerate(TEMPTING[scenario.name].items()):
-            trial = try_patch(scenario, incident, site, diff(site, change), tmp_path / f"wrong-{number}")
-            assert trial.paths
-            assert trial.faults, name
-            if {fault.partition(":")[0] for fault in trial.faults} <= {check.title for check in scenario.checks}:
-                only_numbers_tell.add(name)
-        assert only_numbers_tell
-    if scenario.name not in OWNERS:
+        if incident.fix is Fix.EXPECTED:
+            prove_that_only_right_answers_heal(scenario, incident, site, tmp_path, ALSO_RIGHT[name], TEMPTING[name])
+    if name not in OWNERS:
         return
     if scenario.oracle:
         site.write(scenario.oracle(site))
         site.commit("Somebody else", "The part that needs no decision", {})
-    for number, (name, change) in enumerate(FALSE_FRIENDS[scenario.name].items()):
-        copy = tmp_path / f"false-{number}"
-        shutil.copytree(site.root, copy)
-        subprocess.run(["git", "apply", "-"], cwd=copy, input=diff(site, change), text=True, check=True)
-        home = copy / scenario.directory
-        green = run_dbt(home, "build")
-        assert (green.code, green.bad) == (0, frozenset()), f"{name}: {green.log}"
-        assert failed_checks(scenario.checks, home / site.warehouse.name), name
-    OWNERS[scenario.name](site)
-    healed = site.dbt("build")
-    assert (healed.code, healed.bad) == (0, frozenset()), healed.log
-    assert failed_checks(scenario.checks, site.warehouse) == []
-
-
-def diff(site: Site, change: Change) -> str:
-    site.write(change(site))
-    text = site.git("diff")
-    subprocess.run(["git", "checkout", "-q", "."], cwd=site.root, check=True)
-    return text
+    prove_that_code_only_seems_to_heal(scenario, site, tmp_path, FALSE_FRIENDS[name], OWNERS[name])
