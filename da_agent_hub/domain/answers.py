@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import timezone
 
 from .error_record import ErrorRecord, RecordState
 from .fix_proposal import FixOutcome, FixProposal
 from .investigation import Investigation
-from .issue_text import correction_words, run_link
+from .issue_text import correction_words, failed_since
 from .markdown import code, escape
 from .redaction import redact
 
@@ -80,9 +79,6 @@ EDITED = "That comment was edited after the hub had read it, so nothing was done
 
 
 def _record_lines(record: ErrorRecord) -> str:
-    latest = record.latest
-    times = "once" if record.occurrences == 1 else f"{record.occurrences} times"
-    since = f"{record.first_seen.astimezone(timezone.utc):%Y-%m-%d %H:%M} UTC"
     state = {
         RecordState.OPEN: "It still fails.",
         RecordState.RECOVERING: f"Good runs since the last failure: {record.good_runs}.",
@@ -93,8 +89,7 @@ def _record_lines(record: ErrorRecord) -> str:
     if record.correction:
         rule = f", {correction_words(record.correction)}"
     return (
-        f"{escape(redact(record.title), 200)} failed {times} since {since}, last in "
-        f"{run_link(latest.run_id, latest.run_url)}. {state} It counts as {category}{rule} "
+        f"{escape(redact(record.title), 200)} {failed_since(record)}. {state} It counts as {category}{rule} "
         f"(confidence {record.confidence:.0%}); {_downstream(len(record.downstream))}."
     )
 

@@ -133,12 +133,19 @@ class IssueText:
 
     def recovered(self, record: ErrorRecord, how: str) -> str:
         """What the thread is told where a failure is over; ``how`` is a sentence of the hub's own."""
-        times = _count(record.occurrences, "time")
         if record.recovered is None:
-            return f"Recovered. {how} It failed {times} in all."
+            return f"Recovered. {how} It failed {how_often(record)}."
         since = record.first_bad.at if record.first_bad else record.first_seen
-        lasted = _duration(record.recovered.at - since)
-        return f"Recovered in {_sighting(record.recovered)}. {how} It failed for {lasted}, {times} in all."
+        earlier = f"{_duration(record.recovered.at - since)} earlier"
+        if record.episode > 1:
+            failed = (
+                f"It had come back {earlier}; in all it failed {how_often(record)} since {_when(record.first_seen)}."
+            )
+        elif record.occurrences == 1:
+            failed = f"It failed once, {earlier}."
+        else:
+            failed = f"It failed {how_often(record)}, first {earlier}."
+        return f"Recovered in {_sighting(record.recovered)}. {how} {failed}"
 
     def _opening(self, record: ErrorRecord, previous: int | None) -> str:
         failure = record.latest
@@ -166,7 +173,7 @@ class IssueText:
             ("Last good run", _sighting(record.last_good) if record.last_good else "none that the hub has read"),
             (
                 "Last seen",
-                f"{_sighting(last)}, step {failure.step}; {_count(record.occurrences, 'time')} in all{place}",
+                f"{_sighting(last)}, step {failure.step}{place}; failed {how_often(record)} in all",
             ),
             ("Category", self._reasoned(_CATEGORY_WORDS[record.category], self._why(record))),
             ("Priority", self._reasoned(record.priority.value, escape(self._clean(record.priority_reason), 300))),
@@ -250,6 +257,19 @@ class IssueText:
 
     def _code(self, text: str) -> str:
         return code(self._clean(text))
+
+
+def how_often(record: ErrorRecord) -> str:
+    """In how many dbt runs it failed, over all episodes: "once", "2 times"."""
+    return "once" if record.occurrences == 1 else f"{record.occurrences:,} times"
+
+
+def failed_since(record: ErrorRecord) -> str:
+    """The end of a sentence about a record: how often it failed, since when, and where last."""
+    last = run_link(record.latest.run_id, record.latest.run_url)
+    if record.occurrences == 1:
+        return f"failed once, in {last} at {_when(record.last_seen)}"
+    return f"failed {how_often(record)} since {_when(record.first_seen)}, last in {last}"
 
 
 def marker_of(

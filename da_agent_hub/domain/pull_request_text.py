@@ -9,7 +9,7 @@ from .error_record import ErrorRecord
 from .fix_proposal import RowCount, Verification, VerificationStep
 from .investigation import Candidate, Evidence, Investigation
 from .issue import IssueRef
-from .issue_text import run_link
+from .issue_text import failed_since
 from .markdown import BODY_LIMIT, code, cut, escape, fenced, plain
 from .redaction import redact
 from .value_proof import DIFFERENT, EXPLAINED, NOT_COMPARED, SAME, RelationCheck, ValueProof
@@ -49,8 +49,7 @@ def pull_request_body(
     claims = [f"- {one.certainty.capitalize()}: {said(one.claim)}" for one in investigation.findings]
     parts = [
         f"Closes #{issue.number}",
-        f"## Problem\n\n{said(record.title)}. Seen {record.occurrences} times since {record.first_seen:%Y-%m-%d %H:%M} UTC, "
-        f"last in {run_link(record.latest.run_id, record.latest.run_url)}.",
+        f"## Problem\n\n{said(record.title)}. It {failed_since(record)}.",
         "\n".join([f"## Cause\n\n{said(investigation.headline)}\n", *claims]),
         f"## Change\n\n{said(candidate.summary)}. {said(candidate.rationale)}",
         _verification(verification, secrets),

@@ -111,7 +111,7 @@ def test_one_more_sighting_changes_the_text_and_tells_nobody(host: Host, store: 
     filing, _ = file(host, store, EVENING + DAY, again(record(), MONDAY + DAY))
 
     assert len(filing.updated) == 1
-    assert "2 times in all" in only_issue(host).body
+    assert "failed 2 times in all" in only_issue(host).body
     assert said(host) == []
 
 
@@ -171,7 +171,29 @@ def test_a_recovery_closes_the_issue_and_says_how_and_how_long(host: Host, store
     assert len(said(host)) == 1
     assert said(host)[0].startswith("Recovered in [run 1118](https://cloud.getdbt.com/runs/1118)")
     assert "code changed between" in said(host)[0]
-    assert said(host)[0].endswith("It failed for 2 days, 1 time in all.")
+    assert said(host)[0].endswith("It failed once, 2 days earlier.")
+
+
+def test_a_recovery_after_few_failures_in_many_days_does_not_sound_as_if_each_day_had_failed(
+    host: Host, store: SqlRecordStore
+) -> None:
+    twice = again(record(), MONDAY + 5 * DAY)
+    file(host, store, EVENING + 5 * DAY, twice)
+    file(host, store, EVENING + 7 * DAY, recovered(twice, MONDAY + 7 * DAY))
+
+    assert said(host)[0].endswith("It failed 2 times, first 7 days earlier.")
+
+
+def test_the_recovery_of_what_had_come_back_tells_this_time_and_all_times_apart(
+    host: Host, store: SqlRecordStore
+) -> None:
+    returned = back(recovered(record(), MONDAY + DAY), MONDAY + 3 * DAY)
+    file(host, store, EVENING + 3 * DAY, returned)
+    file(host, store, EVENING + 4 * DAY, recovered(returned, MONDAY + 4 * DAY))
+
+    assert said(host)[-1].endswith(
+        "It had come back 1 day earlier; in all it failed 2 times since 2026-11-16 02:10 UTC."
+    )
 
 
 def test_what_healed_before_it_was_filed_is_opened_and_closed_at_once(host: Host, store: SqlRecordStore) -> None:
@@ -286,7 +308,7 @@ def test_the_first_good_run_after_a_merged_fix_is_told_once_on_the_closed_issue(
         file(host, store, EVENING + days * DAY, good)
 
     assert host.issues[1].state == "closed"
-    assert said(host) == [f"Recovered. The fix in #{fix.number} was merged before it. It failed 1 time in all."]
+    assert said(host) == [f"Recovered. The fix in #{fix.number} was merged before it. It failed once."]
 
 
 def test_a_merged_fix_that_did_not_help_reopens_the_issue_and_says_so(host: Host, store: SqlRecordStore) -> None:
