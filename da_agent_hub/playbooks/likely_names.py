@@ -33,6 +33,17 @@ _OTHERS = (
     "id key name code type status label title url email phone date time at on ts timestamp datetime dt",
     "x y z lat lon lng latitude longitude width height length depth",
 )
+# One word in its spellings: who writes one of them means the others. "min" is no spelling of minutes, as it is also the least.
+_SPELLINGS = (
+    "minute minutes mins|second seconds sec secs|millisecond milliseconds millis ms|hour hours hr hrs|day days|week weeks wk wks|"
+    "month months mth mths|quarter quarters qtr qtrs|year years yr yrs|kilometre kilometres kilometer kilometers km kms|"
+    "metre metres meter meters|mile miles|kilogram kilograms kilo kilos kg kgs|gram grams|tonne tonnes|litre litres liter liters|"
+    "pound pounds lb lbs|celsius degc|fahrenheit degf|cent cents|dollar dollars usd|euro euros eur|percent percentage pct|"
+    "quantity qty|amount amt|count cnt|average avg|maximum max|minimum min|number num nr|timestamp ts|datetime dt|"
+    "longitude lon lng|latitude lat|address addr|customer cust|account acct|transaction txn|department dept|"
+    "organization organisation org|description descr|identifier ident id|reference ref|category cat|color colour|center centre"
+)
+_SPELT = {word: group.split()[0] for group in _SPELLINGS.split("|") for word in group.split()}
 _MEASURING = frozenset(word for group in _MEASURES for word in group.split())
 _TELLING = _MEASURING | frozenset(word for group in _OTHERS for word in group.split())
 
@@ -40,7 +51,7 @@ _TELLING = _MEASURING | frozenset(word for group in _OTHERS for word in group.sp
 def may_be_a_slip(written: str, meant: str) -> bool:
     """Whether one name may be a misspelling of the other: no word, number or unit of either is missing in the other.
 
-    ``amuont_usd`` may be ``amount_usd``; ``amount`` is not ``amount_usd``, nor ``first_name`` ``last_name``.
+    ``amuont_usd`` may be ``amount_usd``, ``delay_mins`` ``delay_minutes``; ``amount`` is not ``amount_usd``, nor ``first_name`` ``last_name``.
     """
     return not _apart(written, meant)
 
@@ -85,6 +96,9 @@ def only_slip(written: str, names: Sequence[str]) -> str | None:
 
 
 def _misspelt(word: str, other: str) -> bool:
+    """Whether both are one word: spelt in two ways, or one of them wrongly."""
+    if word in _SPELT and _SPELT[word] == _SPELT.get(other):
+        return True
     if re.search(r"\d", word + other):
         return False
     if word in _TELLING and other in _TELLING:

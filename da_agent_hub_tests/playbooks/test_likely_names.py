@@ -17,6 +17,10 @@ from da_agent_hub.playbooks.likely_names import changes_the_measure, may_be_a_sl
         ("costs", "cost"),
         ("amount_cent", "amount_cents"),
         ("nte_amount", "net_amount"),
+        ("wait_mins", "wait_minutes"),
+        ("order_qty", "order_quantity"),
+        ("trip_kilometers", "trip_km"),
+        ("share_pct", "share_percent"),
     ],
 )
 def test_a_misspelt_word_is_a_slip(written: str, meant: str) -> None:
@@ -38,6 +42,9 @@ def test_a_misspelt_word_is_a_slip(written: str, meant: str) -> None:
         ("address_1", "address_2"),
         ("min_weight", "max_weight"),
         ("start_date", "end_date"),
+        ("wait_min", "wait_minutes"),
+        ("wait_mins", "wait_secs"),
+        ("price_dollars", "price_euros"),
     ],
 )
 def test_another_unit_currency_moment_or_number_is_no_slip(written: str, other: str) -> None:
