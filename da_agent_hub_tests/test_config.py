@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, get_args
 
@@ -104,6 +105,12 @@ def test_a_token_with_the_line_break_of_its_file_is_told_before_it_is_sent(name:
 def test_a_day_needs_no_quotes(tmp_path: Path) -> None:
     settings = load_settings(write(tmp_path, f"{GOOD}schedule:\n  start_date: 2025-01-31\n"), SECRETS)
     assert settings.schedule.start_date == "2025-01-31"
+
+
+def test_the_days_may_begin_today(tmp_path: Path) -> None:
+    today = datetime.now(timezone.utc).date().isoformat()
+    settings = load_settings(write(tmp_path, f"{GOOD}schedule:\n  start_date: {today}\n"), SECRETS)
+    assert settings.schedule.start_date == today
 
 
 def test_relative_paths_count_from_the_file_and_not_from_the_working_directory(
@@ -249,6 +256,12 @@ def test_every_problem_is_told_at_once_in_the_order_of_the_file(tmp_path: Path) 
         ("github:", "claude:\n  api_key: [sk-hidden-7]\ngithub:", "claude.api_key", "valid string"),
         ("github:", "state: {url: hub.db}\ngithub:", "state.url", "not a database address"),
         ("github:", "schedule: {start_date: soon}\ngithub:", "schedule.start_date", "not a day"),
+        (
+            "github:",
+            "schedule: {start_date: 2999-01-01}\ngithub:",
+            "schedule.start_date",
+            "is in the future; write today",
+        ),
         ("token: literal-hidden-6", "token: x\n    trigger: ''", "github[1].trigger", "at least 2 characters"),
         (
             "github:",

@@ -6,7 +6,7 @@ import difflib
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, datetime, timezone
 from pathlib import Path
 from typing import Any, get_args
 from urllib.parse import urlsplit
@@ -358,9 +358,13 @@ def _contradictions(document: _Document, settings: HubSettings) -> Iterator[tupl
         if directory.is_absolute() or ".." in directory.parts:
             yield (*at, "dbt_directory"), "leaves the repository; write a path below its top folder"
     try:
-        date.fromisoformat(settings.schedule.start_date)
+        start = date.fromisoformat(settings.schedule.start_date)
     except ValueError:
         yield ("schedule", "start_date"), 'not a day; write it as "2025-01-31"'
+    else:
+        # Where the hub's days begin after today there is no day to read, and each failure until then would be missed.
+        if start > datetime.now(timezone.utc).date():
+            yield ("schedule", "start_date"), f"{start} is in the future; write today or a day before it"
     if "://" not in settings.state.url.get_secret_value():
         yield ("state", "url"), "not a database address; write sqlite:///hub.db or postgresql+psycopg://USER@HOST/NAME"
 
