@@ -80,8 +80,9 @@ class DbtCloud:
             Route(f"{account}/runs/{{run:int}}/cancel/", self._guarded(self.cancel), methods=["POST"]),
             Route(f"{account}/runs/{{run:int}}/artifacts/", self._guarded(self.artifacts)),
             Route(f"{account}/runs/{{run:int}}/artifacts/{{path:path}}", self._guarded(self.artifact)),
-            Route(
-                "/api/v2/{rest:path}", self._guarded(self.nothing), methods=["GET", "POST", "DELETE", "PATCH", "PUT"]
+            *(
+                Route(path, self._guarded(self.nothing), methods=["GET", "POST", "DELETE", "PATCH", "PUT"])
+                for path in ("/api/v2", "/api/v2/{rest:path}")
             ),
         ]
 

@@ -9,6 +9,8 @@ from starlette.routing import Route
 
 from .dbt_cloud import DbtCloud
 from .github import page_views
+from .github.errors import not_found
+from .github.pages import error_page
 
 
 def run_page(cloud: DbtCloud) -> Route:
@@ -28,8 +30,7 @@ def run_page(cloud: DbtCloud) -> Route:
         project = next((one for one in cloud.world.projects if one.dbt_cloud_project_id == place["project"]), None)
         known = run is not None and project is not None and run.project_id == project.dbt_cloud_project_id
         if not known or place["account"] != cloud.world.account_id:
-            html = jinja.get_template("error.html").render(status=404, message="Not Found", details=[], back="/")
-            return HTMLResponse(html, 404, page_views.HEADERS)
+            return error_page(not_found())
         assert run is not None
         shape = cloud.shapes.run(run, {"job", "run_steps", "debug_logs"})
         html = jinja.get_template("run.html").render(run=shape, project=project)

@@ -92,6 +92,12 @@ def test_errors_come_with_githubs_status_and_words(
     assert answer.json()["documentation_url"]
 
 
+@pytest.mark.parametrize("path", ["/api/v3", "/api/v3/", "/api/v4/user", "/api/graphql"])
+def test_an_address_of_no_api_is_githubs_404_too(site: Site, path: str) -> None:
+    answer = requests.get(f"{site.root}{path}", timeout=10)
+    assert (answer.status_code, answer.json()["message"]) == (404, "Not Found")
+
+
 def test_broken_json_is_400(site: Site) -> None:
     answer = site.call("POST", "/issues", data=b"{")
     assert (answer.status_code, answer.json()["message"]) == (400, "Problems parsing JSON")

@@ -159,11 +159,27 @@ def test_every_link_on_a_thread_leads_somewhere(site: Site) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["/acme/absent/issues", "/acme/shop/issues/9", "/acme/shop/blob/main/../x", "/acme/shop/commit/zz"]
+    "path",
+    [
+        "/acme/absent/issues",
+        "/acme/shop/issues/9",
+        "/acme/shop/issues/nine",
+        "/acme/shop/blob/main/../x",
+        "/acme/shop/commit/zz",
+        "/acme/shop/settings",
+        "/acme",
+        "/deploy/1/projects/1/runs/one/",
+    ],
 )
 def test_what_is_not_there_is_a_page_that_says_404(site: Site, path: str) -> None:
     answer = requests.get(f"{site.root}{path}", timeout=10)
     assert (answer.status_code, "Not Found" in answer.text) == (404, True)
+    assert '<a href="/">Back</a>' in answer.text
+
+
+def test_a_form_posted_where_none_stands_is_refused_on_a_page(site: Site) -> None:
+    answer = post(site, "/acme/shop/commits", **{"as": "ana", "action": "comment"})
+    assert (answer.status_code, '<a href="/">Back</a>' in answer.text) == (405, True)
 
 
 def test_markdown_knows_tables_tasks_references_and_people() -> None:

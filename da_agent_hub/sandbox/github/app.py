@@ -16,8 +16,9 @@ from typing import Any
 
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from . import api_git, api_issues, api_pulls, api_repos, git_http, pages
@@ -44,10 +45,19 @@ def create_app(state: GitHubState, *, base_url: str | None = None) -> Starlette:
     for method, path, endpoint in (*api_repos.ROUTES, *api_issues.ROUTES, *api_pulls.ROUTES, *api_git.ROUTES):
         endpoints.setdefault(path, {})[method] = endpoint
     routes: list[BaseRoute] = [api.route(path, by_method) for path, by_method in endpoints.items()]
-    routes.append(Route(f"{API}/{{rest:path}}", api.unknown, methods=["GET", "POST", "PUT", "PATCH", "DELETE"]))
+    routes.append(Route("/api/{rest:path}", api.unknown, methods=["GET", "POST", "PUT", "PATCH", "DELETE"]))
     routes.extend(git_http.routes(state))
     routes.extend(pages.routes(state, base_url))
-    return Starlette(routes=routes)
+    return Starlette(routes=routes, exception_handlers=dict.fromkeys((404, 405), _answer_of_no_route))
+
+
+async def _answer_of_no_route(request: Request, error: Exception) -> Response:
+    """For an address that is served in no way, or not by this method: JSON for programs, a page for people."""
+    status = error.status_code if isinstance(error, HTTPException) else 404
+    refusal = not_found() if status == 404 else ApiError(status, "Method Not Allowed")
+    if request.url.path.startswith("/api/"):
+        return JSONResponse(refusal.body(), status)
+    return pages.error_page(refusal)
 
 
 class _Api:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 from urllib.parse import quote
 
@@ -85,17 +85,31 @@ class _Visit:
         return str(known.get(asked) or (people[0]["login"] if people else ""))
 
 
+def _environment() -> Environment:
+    return Environment(
+        loader=PackageLoader(__package__ or "", "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+
+
+def error_page(error: ApiError, details: Sequence[str] = (), back: str = "/") -> Response:
+    """What a person is told instead of a page, with the way ``back``."""
+    html = (
+        _environment()
+        .get_template("error.html")
+        .render(status=error.status, message=error.message, details=list(details), back=back)
+    )
+    return HTMLResponse(html, error.status, page_views.HEADERS)
+
+
 class _Pages:
     def __init__(self, state: GitHubState, base_url: str | None) -> None:
         self.state = state
         self.base_url = base_url
-        self.jinja = Environment(
-            loader=PackageLoader(__package__ or "", "templates"),
-            autoescape=True,
-            undefined=StrictUndefined,
-            trim_blocks=True,
-            lstrip_blocks=True,
-        )
+        self.jinja = _environment()
         self.jinja.filters.update(
             moment=page_views.moment, ink=page_views.ink_on, words=page_views.event_words, lines=page_views.diff_lines
         )
@@ -131,11 +145,10 @@ class _Pages:
         acting = getattr(request.state, "acting", "")
         if error.status == 403 and acting:
             details.append(f"{acting} may not do this here: choose somebody else under “Act as”")
-        back = request.url.path + (f"?as={quote(acting, safe='')}" if acting else "")
-        html = self.jinja.get_template("error.html").render(
-            status=error.status, message=error.message, details=list(filter(None, details)), back=back
-        )
-        return HTMLResponse(html, error.status, page_views.HEADERS)
+        # What could not be shown leads nowhere; a form leads back to the page that it stands on.
+        path = "/" if request.method in ("GET", "HEAD") else request.url.path
+        back = path + (f"?as={quote(acting, safe='')}" if acting else "")
+        return error_page(error, list(filter(None, details)), back)
 
     def _render(self, template: str, visit: _Visit, **facts: Any) -> Response:
         if visit.repo is not None:
