@@ -27,6 +27,9 @@ _CLASS_IS_ENOUGH = frozenset(
 # A column is one of a table, and dbt's own names have no schema: their dots belong to them.
 _COLUMNS = frozenset({"missing_column", "ambiguous_column"})
 _DBT_NAMES = frozenset({"unknown_ref", "unknown_macro", "dependency_cycle", "duplicate_resource"})
+_OF_THE_PROJECT = frozenset({FailureKind.COMPILE, FailureKind.CONNECTION, FailureKind.HOOK})
+# The messages of these tell what was running at that time.
+_ENDED = frozenset({FailureKind.CANCELLED, FailureKind.TIMED_OUT})
 _HASH = re.compile(r"(?<=.)\.[0-9a-f]{10}$")
 
 
@@ -45,7 +48,9 @@ def fingerprint(
     if error_class in OUTAGES:
         identity = ("outage", error_class)
     elif failure.unique_id is None:
-        where = failure.path or f"job {failure.job_id} step {failure.step}"
+        # What stops dbt stops it in each job: where it names no file, its words tell it from another such error.
+        in_job = "" if failure.kind in _OF_THE_PROJECT else f"job {failure.job_id} step {failure.step}"
+        where = failure.path or in_job
         identity = ("step", where, error_class, _message_part(failure, classification, ()))
     elif _ran_and_found_rows(failure):
         # Not the class: it follows from the manifest, and must not move when the test later leaves it.
@@ -83,7 +88,7 @@ def _read_by(node: GraphNode | None, graph: ProjectGraph | None) -> tuple[GraphN
 
 
 def _message_part(failure: Failure, classification: Classification, readable: Sequence[GraphNode]) -> str:
-    if classification.error_class in _CLASS_IS_ENOUGH:
+    if classification.error_class in _CLASS_IS_ENOUGH or failure.kind in _ENDED:
         return ""
     if not classification.about:
         return signature(failure.message, readable)
