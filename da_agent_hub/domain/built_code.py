@@ -18,9 +18,10 @@ _OF_ONE_RUN = re.compile(
     re.IGNORECASE,
 )
 
-# What every such id or moment has in it: much faster to look for, and most SQL has none.
+# What every such id or moment has in it: much faster to look for, and most SQL has none, or not even four digits.
 _HAS_NUMBERS = re.compile(r"\d{4}(?:\d\d|-\d\d-\d\d)")
 _HAS_AN_ID = re.compile(r"-[0-9a-f]{4}-[0-9a-f]{4}-", re.IGNORECASE)
+_DIGITS = bytes.maketrans(b"123456789", b"000000000")
 
 _COMMENT = re.compile(r"^\s*--.*$", re.MULTILINE)
 
@@ -28,10 +29,15 @@ _COMMENT = re.compile(r"^\s*--.*$", re.MULTILINE)
 def digest(compiled: str) -> str:
     """Twelve hexadecimal digits for compiled SQL, the same for all runs of one code, however it is laid out."""
     code = _COMMENT.sub("", compiled) if "--" in compiled else compiled
-    if _HAS_NUMBERS.search(code) or _HAS_AN_ID.search(code):
+    if _may_be_of_one_run(code):
         code = _OF_ONE_RUN.sub("?", code)
     lasting = " ".join(code.split())
     return hashlib.sha256(lasting.encode(errors="replace")).hexdigest()[:12]
+
+
+def _may_be_of_one_run(code: str) -> bool:
+    has_four_digits = b"0000" in code.encode(errors="replace").translate(_DIGITS)
+    return bool((has_four_digits and _HAS_NUMBERS.search(code)) or _HAS_AN_ID.search(code))
 
 
 class BuiltCode:
