@@ -34,6 +34,11 @@ def read_days(
     if problems:
         time.sleep(AGAIN_AFTER_SECONDS)
         problems = _read(hub, project, list(problems), detections, log)
+    if detections:
+        # One line for all days: each line is a transaction of Dagster's own.
+        read = sum(len(found.read) for found in detections.values())
+        known = sum(len(found.known) for found in detections.values())
+        log.info(f"{project.name}, {len(detections)} days: {read} dbt runs read, {known} known before")
     told = _told(hub, project, detections)
     unread = [sentence for day in days if day in detections for sentence in detections[day].unread]
     return told, [f"{day}: {problem}" for day, problem in problems.items()], unread
@@ -60,7 +65,6 @@ def _read(
             log.warning(f"{project.name} {day} could not be listed: {problems[day]}")
             continue
         detections[day] = found
-        log.info(f"{project.name} {day}: {len(found.read)} dbt runs read, {len(found.known)} known before")
     return problems
 
 
