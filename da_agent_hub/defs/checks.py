@@ -113,7 +113,7 @@ class _Search:
     def _told(self, run: DbtRun) -> Sequence[Failure]:
         from ..domain.run_failures import failures_of
 
-        return failures_of(run, self.graph, warnings=self.policy.selection.warnings)
+        return failures_of(run, self.graph, warnings=self.policy.selection.warnings, taxonomy=self.policy.taxonomy)
 
     def _fingerprint(self, failure: Failure) -> str:
         from ..domain.classification import classify

@@ -100,7 +100,7 @@ _Decision = tuple[str, str, float, str | None]
 
 def _decided(failure: Failure, node: GraphNode | None, taxonomy: Taxonomy) -> _Decision:
     if failure.kind in _BY_KIND:
-        return (*_BY_KIND[failure.kind], None)
+        return _of_kind(failure, taxonomy)
     if failure.kind is FailureKind.UNIT_TEST and found_rows(failure):
         return "unit_test_mismatch", "a unit test's rows differ from what it expects", 0.9, None
     if failure.kind is FailureKind.TEST and found_rows(failure):
@@ -124,6 +124,15 @@ def _decided(failure: Failure, node: GraphNode | None, taxonomy: Taxonomy) -> _D
     if failure.unique_id is None:
         return "step_failed", "a step failed and its log names no known error", 0.4, None
     return "unknown_error", "no known pattern matches the message", 0.3, None
+
+
+def _of_kind(failure: Failure, taxonomy: Taxonomy) -> _Decision:
+    """How a run ended decides, unless its message shows another class of that very kind, which a user has added."""
+    error_class, rule, confidence = _BY_KIND[failure.kind]
+    shown = taxonomy.class_of(failure.message)
+    if shown is not None and shown.kind is failure.kind and shown.name != error_class:
+        return shown.name, f"the message says {shown.words}", confidence, None
+    return error_class, rule, confidence, None
 
 
 def found_rows(failure: Failure) -> bool:

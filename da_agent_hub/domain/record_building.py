@@ -109,7 +109,7 @@ class _Fold:
     def _judged(self, run: DbtRun) -> list[Judged]:
         selection = self._policy.selection
         found = []
-        for failure in failures_of(run, self._graph, warnings=selection.warnings):
+        for failure in failures_of(run, self._graph, warnings=selection.warnings, taxonomy=self._policy.taxonomy):
             node = self._node(failure.unique_id)
             classification = classify(failure, node, self._policy.taxonomy)
             one = Judged(failure, classification, fingerprint(failure, classification, node, self._graph), node)
@@ -163,7 +163,7 @@ class _Fold:
         if not self._policy.selection.wants_environment(environment):
             return
         failure = silence.failure(environment)
-        classification = classify(failure, None)
+        classification = classify(failure, None, self._policy.taxonomy)
         judged = Judged(failure, classification, fingerprint(failure, classification))
         cause = self._causes.setdefault(judged.fingerprint, _Cause(judged))
         cause.judged = judged

@@ -8,8 +8,8 @@ from dataclasses import replace
 
 from .dbt import DbtRun, DbtStep, GraphNode, NodeResult, Outcome, ProjectGraph
 from .failure import Failure, FailureKind
-from .message_patterns import matched
 from .step_log import LoggedError, last_lines, located, logged_errors, unfinished_nodes
+from .taxonomy import Taxonomy, builtin
 
 _KINDS = {
     "model": FailureKind.MODEL,
@@ -21,21 +21,17 @@ _KINDS = {
     "operation": FailureKind.HOOK,
     "macro": FailureKind.HOOK,
 }
-# What keeps dbt from its warehouse before any node runs.
-_CONNECTION_CLASSES = frozenset(
-    {
-        "connection_lost",
-        "unreachable_host",
-        "authentication_failed",
-        "session_expired",
-        "permission_denied",
-        "missing_database",
-        "warehouse_not_available",
-        "lock_conflict",
-        "rate_limited",
-        "quota_exceeded",
-    }
-)
+# What a command was about, where its log tells a cause that is known and no node.
+_COMMANDS = {
+    "seed": FailureKind.SEED,
+    "snapshot": FailureKind.SNAPSHOT,
+    "test": FailureKind.TEST,
+    "source": FailureKind.SOURCE_FRESHNESS,
+    "freshness": FailureKind.SOURCE_FRESHNESS,
+    "run-operation": FailureKind.HOOK,
+    "run": FailureKind.MODEL,
+}
+_COMMAND = re.compile(r"\bdbt (?:-\S+ )*(?!with\b)([a-z][a-z-]*)")
 
 # What schedulers say of a run that they ended for its length.
 _TOOK_TOO_LONG = re.compile(
@@ -46,13 +42,18 @@ _TOOK_TOO_LONG = re.compile(
 _MOST_RUNNING = 8
 
 
-def failures_of(run: DbtRun, graph: ProjectGraph | None, *, warnings: bool = False) -> tuple[Failure, ...]:
+def failures_of(
+    run: DbtRun, graph: ProjectGraph | None, *, warnings: bool = False, taxonomy: Taxonomy | None = None
+) -> tuple[Failure, ...]:
     """Every failure of a run, in the order dbt met them; ``warnings`` adds the results that only warned.
+
+    Where a message alone tells what failed, ``taxonomy`` says so: the package's own where none is given.
 
     Nodes that dbt skipped are no failures: they stand in ``Failure.skipped`` of the failure nearest upstream. A status
     that is not known is a failure that only warns: nobody can say that it is none.
     """
-    timed_out = run.status != "success" and _TOOK_TOO_LONG.search(run.status_message) is not None
+    known = taxonomy or builtin()
+    timed_out = run.status != "success" and _took_too_long(run.status_message, known)
     found: list[Failure] = []
     for step in run.steps:
         bad = [
@@ -62,20 +63,25 @@ def failures_of(run: DbtRun, graph: ProjectGraph | None, *, warnings: bool = Fal
         ]
         explained = any(failure.severity == "error" for failure in bad) or (step.broken and not step.log)
         if step.status == "error" and not explained:
-            bad += _of_log(run, step, graph, broken_off=timed_out)
+            bad += _of_log(run, step, graph, known, broken_off=timed_out)
         elif step.log:
-            bad += _without_result(run, step, graph)
+            bad += _without_result(run, step, graph, known)
         if step.broken:
             said = "\n".join([f"Run {run.run_id}, step {step.index} ({step.name}):", *step.broken])
             bad.append(_failure(run, step.index, FailureKind.UNREADABLE, None, said))
         found += bad
     explained = any(failure.severity == "error" for failure in found)
     if timed_out or not (explained or run.status == "success"):
-        found += _of_the_end(run, timed_out=timed_out)
+        found += _of_the_end(run, known, timed_out=timed_out)
     return tuple(_with_skipped(run, found, graph))
 
 
-def _of_the_end(run: DbtRun, *, timed_out: bool) -> list[Failure]:
+def _took_too_long(said: str, taxonomy: Taxonomy) -> bool:
+    shown = taxonomy.class_of(said) if said else None
+    return _TOOK_TOO_LONG.search(said) is not None or (shown is not None and shown.kind is FailureKind.TIMED_OUT)
+
+
+def _of_the_end(run: DbtRun, taxonomy: Taxonomy, *, timed_out: bool) -> list[Failure]:
     """How a run ended of which no node and no step tells why."""
     kind = FailureKind.UNREADABLE
     said = " ".join(run.unread) or "The run ended with an error, and neither a step nor an artifact says why."
@@ -89,7 +95,8 @@ def _of_the_end(run: DbtRun, *, timed_out: bool) -> list[Failure]:
     elif run.status_message and not run.steps:
         kind, said = FailureKind.NOT_STARTED, f"The run ended before its first step. {run.status_message}"
     elif run.status_message:
-        kind, said = FailureKind.OTHER, run.status_message
+        shown = taxonomy.class_of(run.status_message)
+        kind, said = (shown.kind if shown else None) or FailureKind.OTHER, run.status_message
     return [_failure(run, 0, kind, None, said.strip())] if run.status in ("error", "cancelled") else []
 
 
@@ -142,34 +149,47 @@ def _of_result(run: DbtRun, step: DbtStep, result: NodeResult, graph: ProjectGra
     )
 
 
-def _of_log(run: DbtRun, step: DbtStep, graph: ProjectGraph | None, *, broken_off: bool) -> list[Failure]:
-    found = [_of_logged_error(run, step, error, graph) for error in logged_errors(step.log)]
+def _of_log(
+    run: DbtRun, step: DbtStep, graph: ProjectGraph | None, taxonomy: Taxonomy, *, broken_off: bool
+) -> list[Failure]:
+    found = [_of_logged_error(run, step, error, graph, taxonomy) for error in logged_errors(step.log)]
     if not found and not broken_off:
         tail = last_lines(step.log)
-        kind = FailureKind.OTHER if tail else FailureKind.UNREADABLE
+        kind = _kind_of_step(step, tail, taxonomy) if tail else FailureKind.UNREADABLE
         message = f"Step {step.index} ({step.name}) failed.\n{tail or 'It left neither an artifact nor a log.'}"
         found.append(_failure(run, step.index, kind, None, message))
     return found
 
 
-def _without_result(run: DbtRun, step: DbtStep, graph: ProjectGraph | None) -> list[Failure]:
+def _kind_of_step(step: DbtStep, said: str, taxonomy: Taxonomy) -> FailureKind:
+    """What failed in a step whose log tells no error in dbt's own form."""
+    command = _COMMAND.search(step.name)
+    about = _COMMANDS.get(command[1]) if command else None
+    shown = taxonomy.class_of(said)
+    if shown is None:
+        return FailureKind.HOOK if about is FailureKind.HOOK else FailureKind.OTHER
+    return shown.kind or about or FailureKind.COMPILE
+
+
+def _without_result(run: DbtRun, step: DbtStep, graph: ProjectGraph | None, taxonomy: Taxonomy) -> list[Failure]:
     """What only the log tells of a step that left results: dbt writes none of a source whose table is not there."""
     told = {result.unique_id.rsplit(".", 1)[-1] for result in step.results if result.unique_id.startswith("source.")}
     return [
-        _of_logged_error(run, step, error, graph)
+        _of_logged_error(run, step, error, graph, taxonomy)
         for error in logged_errors(step.log)
         if error.resource == "source" and error.name and error.name.rsplit(".", 1)[-1] not in told
     ]
 
 
-def _of_logged_error(run: DbtRun, step: DbtStep, error: LoggedError, graph: ProjectGraph | None) -> Failure:
+def _of_logged_error(
+    run: DbtRun, step: DbtStep, error: LoggedError, graph: ProjectGraph | None, taxonomy: Taxonomy
+) -> Failure:
     unique_id = None if error.stopped_dbt else _node_called(error, graph)
     if unique_id is not None:
         kind = _KINDS.get(unique_id.split(".", 1)[0], FailureKind.OTHER)
     else:
-        known = matched(error.message)
-        is_outage = known is not None and known[0] in _CONNECTION_CLASSES
-        kind = FailureKind.CONNECTION if is_outage else FailureKind.COMPILE
+        shown = taxonomy.class_of(error.message)
+        kind = FailureKind.HOOK if error.in_hook else (shown.kind if shown else None) or FailureKind.COMPILE
     failure = _failure(run, step.index, kind, unique_id, error.message)
     return replace(failure, path=error.path, line=error.line)
 

@@ -20,6 +20,19 @@ _PATHS = (
 )
 _LINE = re.compile(r"(?:^|\bnear |, |\s)line (\d+)", re.IGNORECASE)
 _LONGEST = 4000
+# A hook that fails as a node of its own; before dbt 1.9, and in an operation, the error ends the command.
+_FAILED_HOOK = re.compile(r"Failure in operation (?P<name>\S+) \((?P<path>[^)]+)\)")
+_RUNNING_HOOK = re.compile(r"\w+ error while running (?P<hook>on-run-(?:start|end))\b", re.IGNORECASE)
+_OPERATION = "Encountered an error while running operation: "
+# dbt Fusion writes no times: `error: dbt1501: text`, then where it is, as `--> models/a.sql:1:9`.
+_FUSION = re.compile(r"(?:error: \[?|\[error\] |error\[)(?:dbt\d{4}|\w+Error \(\d{1,5}\))\]?: ?\S")
+_FUSION_ENDS = re.compile(
+    r"\s*$|(?:error|warning)(?:: \[?dbt|\[dbt)|\[(?:error|warning)\] |"
+    r"\s*(?:Finished|Succeeded|Passed|Failed|Warned|Skipped|Errored|Loading|Fetching) [\['\w]"
+)
+_FUSION_PLACE = re.compile(r"--> (?P<path>[^\s:<>]+\.(?:sql|py|ya?ml|csv)):(?P<line>\d+)")
+_OF_DBT_ITSELF = re.compile(r"\(in dbt_internal_packages/[^)\n]*\)")
+_OF_A_HOOK = re.compile(r"<RUN_OPERATION>|\bon-run-(?:start|end)\b|\bin operation \S", re.IGNORECASE)
 # `3 of 9 START sql table model main.orders ..... [RUN]`, and the same number when it is done.
 _TURN = re.compile(r"^(?P<number>\d+) of \d+ (?P<start>START )?(?P<node>[^\[]*?)(?: ?\.{2,})? ?\[")
 
@@ -28,7 +41,8 @@ _TURN = re.compile(r"^(?P<number>\d+) of \d+ (?P<start>START )?(?P<node>[^\[]*?)
 class LoggedError:
     """One error of a step's log; ``resource`` and ``name`` where it is one node's, ``path`` and ``line`` where said.
 
-    ``stopped_dbt`` tells an error that ended the command before it ran nodes from one node's failure.
+    ``stopped_dbt`` tells an error that ended the command before it ran nodes from one node's failure. ``in_hook`` says
+    that dbt was running a hook or an operation.
     """
 
     message: str
@@ -37,32 +51,50 @@ class LoggedError:
     name: str | None = None
     path: str | None = None
     line: int | None = None
+    in_hook: bool = False
 
 
 def logged_errors(log: str) -> tuple[LoggedError, ...]:
     """The errors of a step's log, each once; empty where the log names none."""
     lines = [_STAMP.sub("", line) for line in _ANSI.sub("", log).splitlines()]
     stamped = [_STAMP.match(line) is not None for line in _ANSI.sub("", log).splitlines()]
-    found: dict[tuple[str | None, str | None, str], LoggedError] = {}
+    found: dict[tuple[str | None, str | None, str | None], LoggedError] = {}
+    hook = False
     for start, line in enumerate(lines):
         text = line.strip()
         if text == "Encountered an error:":
-            error = _described(_block(lines, stamped, start + 1), stopped_dbt=True)
+            error = _described(_block(lines, stamped, start + 1), stopped_dbt=True, in_hook=hook)
+            # An operation that dbt does not know is told twice, the second time in full.
+            found = {key: one for key, one in found.items() if not (hook and one.in_hook and one.stopped_dbt)}
+        elif text.startswith(_OPERATION):
+            hook = True
+            error = _described(_block(lines, stamped, start).removeprefix(_OPERATION), stopped_dbt=True, in_hook=True)
+        elif _RUNNING_HOOK.match(text):
+            hook = True
+            continue
+        elif failed := _FAILED_HOOK.match(text):
+            said = _block(lines, stamped, start + 1)
+            error = LoggedError(said, False, "operation", failed["name"], located(failed[0])[0], in_hook=True)
+        elif _FUSION.match(text):
+            error = _described(_fusion_block(lines, start), stopped_dbt=True, in_hook=False)
         elif _HEADER.match(text) and not text.startswith("Failure"):
-            error = _described(_block(lines, stamped, start), stopped_dbt=False)
+            error = _described(_block(lines, stamped, start), stopped_dbt=False, in_hook=False)
         else:
             continue
-        found.setdefault((error.resource, error.name, error.path or error.message), error)
+        found.setdefault((error.resource, error.name, error.path if error.name else error.message), error)
     return tuple(found.values())
 
 
 def located(message: str) -> tuple[str | None, int | None]:
     """The file, relative to the dbt project, and the line that a message of dbt points to."""
+    message = _OF_DBT_ITSELF.sub("", message)
     path = next((match[1] for pattern in _PATHS if (match := pattern.search(message))), None)
     # A line that a warehouse names is one of the compiled SQL, not of the file.
     said_by_dbt = re.search(r"(?:Compilation|Parsing|Syntax) Error|Syntax error near", message)
     line = _LINE.search(message) if path and said_by_dbt else None
-    return (path.replace("\\", "/") if path else None, int(line[1]) if line else None)
+    if place := _FUSION_PLACE.search(message):
+        return place["path"].replace("\\", "/"), int(place["line"])
+    return (path.replace("\\", "/").removeprefix("./") if path else None, int(line[1]) if line else None)
 
 
 def last_lines(log: str, count: int = 15) -> str:
@@ -94,9 +126,22 @@ def _block(lines: list[str], stamped: list[bool], start: int) -> str:
     return "\n".join(block).strip()[:_LONGEST]
 
 
-def _described(message: str, *, stopped_dbt: bool) -> LoggedError:
+def _fusion_block(lines: list[str], start: int) -> str:
+    """From an error of dbt Fusion up to the next one, an empty line, or what it says of nodes and of its end."""
+    block = [lines[start].rstrip()]
+    for line in lines[start + 1 :]:
+        if _FUSION_ENDS.match(line):
+            break
+        block.append(line.rstrip())
+    return "\n".join(block).strip()[:_LONGEST]
+
+
+def _described(message: str, *, stopped_dbt: bool, in_hook: bool) -> LoggedError:
     header = _HEADER.match(message)
     path, line = located(message)
+    in_hook = in_hook or _OF_A_HOOK.search(message) is not None
     if header is None:
-        return LoggedError(message, stopped_dbt, path=path, line=line)
-    return LoggedError(message, stopped_dbt, header["resource"].replace(" ", "_"), header["name"], path, line)
+        return LoggedError(message, stopped_dbt, path=path, line=line, in_hook=in_hook)
+    resource = header["resource"].replace(" ", "_")
+    in_hook = in_hook or resource == "operation"
+    return LoggedError(message, stopped_dbt, resource, header["name"], path, line, in_hook)

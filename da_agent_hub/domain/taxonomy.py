@@ -10,6 +10,7 @@ from importlib.resources import files
 from typing import Any
 
 from .error_record import Category
+from .failure import FailureKind
 from .message_text import plain
 from .pattern_literals import required_literals
 from .quotations import without_quotations
@@ -25,6 +26,17 @@ _LONGEST_PATTERN = 600
 _NAME = r"(?<![\w$])[\"'`\[]{0,3}([\w$][\w$.:\"`\-]{0,200}?)[\"'`\]]{0,3}(?![\w$]|[\"`.:\-]{1,3}[\w$])"
 # Letters of a pattern, but not those that mean something: of an escape or of a group's head.
 _LETTERS = re.compile(r"\\.|\(\?P|[A-Z]+")
+# What a message can tell to have failed; every other kind follows from the node, or from what dbt left.
+_TOLD_BY_MESSAGE: Mapping[str, FailureKind] = {
+    one.value: one
+    for one in (
+        FailureKind.CONNECTION,
+        FailureKind.COMPILE,
+        FailureKind.NOT_STARTED,
+        FailureKind.CANCELLED,
+        FailureKind.TIMED_OUT,
+    )
+}
 
 
 class TaxonomyError(ValueError):
@@ -33,12 +45,16 @@ class TaxonomyError(ValueError):
 
 @dataclass(frozen=True)
 class ErrorClass:
-    """A kind of cause: who must act, how hard it is to mend (1 to 10), and its name in words."""
+    """A kind of cause: who must act, how hard it is to mend (1 to 10), and its name in words.
+
+    ``kind`` is what failed where a message of this class is all that a step or a run left, None where it tells nothing.
+    """
 
     name: str
     category: Category
     complexity: int
     words: str
+    kind: FailureKind | None = None
 
 
 @dataclass(frozen=True)
@@ -99,6 +115,11 @@ class Taxonomy:
                 return Recognised(entry, text[found.start(group) : found.end(group)] if group else None)
         return None
 
+    def class_of(self, message: str) -> ErrorClass | None:
+        """The class that a message shows; None where no entry matches."""
+        found = self.recognise(message)
+        return self.class_named(found.entry.error_class) if found else None
+
     def class_named(self, name: str) -> ErrorClass:
         """The class; one that is not known is code to be fixed."""
         return self.classes.get(name) or ErrorClass(name, Category.CODE_FIX, 4, name.replace("_", " "))
@@ -143,8 +164,8 @@ def _classes(written: object, origin: str) -> dict[str, ErrorClass]:
         where = f"{origin}: class {name!r}"
         if not re.fullmatch(r"[a-z][a-z0-9_]{0,59}", str(name)):
             raise TaxonomyError(f"{where}: a class's name is of small letters, digits and _")
-        if not isinstance(fields, dict) or not set(fields) <= {"category", "complexity", "words"}:
-            raise TaxonomyError(f"{where}: write category, and where you like complexity and words")
+        if not isinstance(fields, dict) or not set(fields) <= {"category", "complexity", "words", "kind"}:
+            raise TaxonomyError(f"{where}: write category, and where you like complexity, words and kind")
         try:
             category = Category(fields.get("category"))
         except ValueError:
@@ -153,7 +174,12 @@ def _classes(written: object, origin: str) -> dict[str, ErrorClass]:
         complexity = fields.get("complexity", 4)
         if not isinstance(complexity, int) or not 1 <= complexity <= 10:
             raise TaxonomyError(f"{where}: complexity {complexity!r} is not a whole number from 1 to 10")
-        found[name] = ErrorClass(name, category, complexity, str(fields.get("words") or name.replace("_", " ")))
+        kind = fields.get("kind")
+        if kind is not None and kind not in _TOLD_BY_MESSAGE:
+            known = ", ".join(one.value for one in _TOLD_BY_MESSAGE.values())
+            raise TaxonomyError(f"{where}: kind {kind!r} is none of {known}")
+        words = str(fields.get("words") or name.replace("_", " "))
+        found[name] = ErrorClass(name, category, complexity, words, _TOLD_BY_MESSAGE[kind] if kind else None)
     return found
 
 

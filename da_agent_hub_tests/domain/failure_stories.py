@@ -106,6 +106,32 @@ BROKEN_OFF = """\
 12:00:02  1 of 3 OK created sql table model main.stg_orders ............ [OK in 0.05s]
 12:00:02  3 of 3 START test not_null_stg_orders_customer_id ............ [RUN]
 """
+STOPPED_BY_HOOK = """\
+12:00:01  1 of 1 START hook: shop.on-run-start.0 ............................... [RUN]
+12:00:01  Database error while running on-run-start
+12:00:01  Encountered an error:
+Database Error
+  relation "audit_log" does not exist
+"""
+FAILED_OPERATION = """\
+12:00:01  Running with dbt=1.7.4
+12:00:02  Encountered an error while running operation: Database Error
+  permission denied for schema x
+"""
+FAILED_HOOK = """\
+12:00:01  1 of 1 ERROR hook: shop.on-run-end.0 ................................. [ERROR in 0.11s]
+12:00:01  Completed with 1 error, 0 partial successes, and 0 warnings:
+12:00:01
+12:00:01  Failure in operation shop-on-run-end-0 (./dbt_project.yml)
+12:00:01    shop.on-run-end.0 failed, error:
+ Parser Error: syntax error at or near "grnt"
+
+LINE 2: grnt x
+        ^^^^
+12:00:01
+12:00:01    compiled code at target/compiled/shop/./dbt_project.yml/hooks/shop-on-run-end-0.sql
+12:00:01  Done. PASS=2 WARN=0 ERROR=1 SKIP=0 NO-OP=0 TOTAL=3
+"""
 
 STORIES: dict[str, tuple[DbtRun, tuple[Told, ...]]] = {
     "a model whose SQL names a column that is gone": (
@@ -438,7 +464,23 @@ STORIES: dict[str, tuple[DbtRun, tuple[Told, ...]]] = {
     ),
     "a step that is none of dbt's": (
         of(step(index=1, name="Clone git repository", log="12:00:00  Cloning\nfatal: repository not found\n")),
-        (Told(FailureKind.OTHER, "git_failed", None, None, "fatal: repository not found"),),
+        (Told(FailureKind.NOT_STARTED, "git_failed", None, None, "fatal: repository not found"),),
+    ),
+    "a step of which nothing is known": (
+        of(step(index=1, name="Send the report", log="12:00:00  Sending\nno such recipient\n")),
+        (Told(FailureKind.OTHER, "step_failed", None, None, "no such recipient"),),
+    ),
+    "a hook that ended the command, as dbt told before 1.9": (
+        of(step(log=STOPPED_BY_HOOK)),
+        (Told(FailureKind.HOOK, "missing_relation", None, None, 'relation "audit_log" does not exist'),),
+    ),
+    "an operation that dbt wrote no file of": (
+        of(step(name="Invoke dbt with `dbt run-operation grant_all`", log=FAILED_OPERATION)),
+        (Told(FailureKind.HOOK, "permission_denied", None, None, "permission denied for schema x"),),
+    ),
+    "a hook that failed as a node, of which only the log tells": (
+        of(step(log=FAILED_HOOK)),
+        (Told(FailureKind.HOOK, "syntax_error", ON_END, "dbt_project.yml", 'syntax error at or near "grnt"'),),
     ),
     "a run that left nothing": (
         of(),

@@ -75,3 +75,55 @@ def test_a_log_without_an_error_gives_its_last_lines() -> None:
 
 def test_windows_paths_become_paths_of_the_repository() -> None:
     assert located("Database Error in model a (models\\staging\\a.sql)\n  oops")[0] == "models/staging/a.sql"
+
+
+UNKNOWN_OPERATION = """\
+22:07:55  Encountered an error while running operation: Runtime Error
+  dbt could not find a macro with the name "nosuch" in any package
+22:07:55  Encountered an error:
+Compilation Error
+  dbt could not find a macro with the name 'nosuch' in any package. This can happen when calling a macro
+"""
+FUSION = """\
+dbt-fusion 2.0.0-preview.3
+   Loading profiles.yml
+error: dbt0227: No column NAME_OF found. Available are O.ID, O.TOTAL
+  --> models/orders.sql:12:5 (target/compiled/models/orders.sql:14:5)
+error: dbt1005: Found duplicate project
+  --> models/orders.sql:20:1
+  Finished 'compile'  with 2 errors in 2s 500ms
+"""
+FUSION_HOOK = """\
+error: dbt1501: Failed to render SQL invalid operation: AdapterError: Syntax error: Unexpected end of statement
+(in <RUN_OPERATION>:1:9)
+(in dbt_internal_packages/dbt-adapters/macros/etc/statement.sql:14:35)
+  --> <RUN_OPERATION>:1:9
+  Finished 'compile'  with 1 error and 1 warning in 2s 500ms
+"""
+
+
+def test_an_operation_that_dbt_does_not_know_is_told_once_and_in_full() -> None:
+    (error,) = logged_errors(UNKNOWN_OPERATION)
+    assert (error.in_hook, error.stopped_dbt) == (True, True)
+    assert "This can happen" in error.message
+
+
+def test_a_macro_that_failed_in_an_operation_is_told_with_its_file() -> None:
+    (error,) = logged_errors(
+        "22:07:48  Encountered an error while running operation: Compilation Error in macro bad (macros/m.sql)\n"
+        "  no good\n  \n  > in macro bad (macros/m.sql)\n"
+    )
+    assert (error.in_hook, error.path, error.message.splitlines()[1]) == (True, "macros/m.sql", "  no good")
+
+
+def test_each_error_of_fusion_is_told_with_its_place_and_without_what_follows() -> None:
+    first, second = logged_errors(FUSION)
+    assert (first.path, first.line, second.line) == ("models/orders.sql", 12, 20)
+    assert first.message.startswith("error: dbt0227: No column NAME_OF")
+    assert [first.in_hook, second.in_hook] == [False, False]
+    assert "Finished" not in second.message
+
+
+def test_a_hook_that_fusion_could_not_run_is_one_and_no_file_of_dbt_s_own_is_named_for_it() -> None:
+    (error,) = logged_errors(FUSION_HOOK)
+    assert (error.in_hook, error.stopped_dbt, error.path) == (True, True, None)

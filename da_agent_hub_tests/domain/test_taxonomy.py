@@ -139,6 +139,7 @@ def test_a_users_entry_is_tried_before_those_of_its_level_and_says_what_it_is_ab
         ([], "write the keys classes: and entries:"),
         ({"classes": {"Bad Name": {"category": "code_fix_required"}}}, "of small letters"),
         ({"classes": {"odd": {"category": "code_fix_required", "complexity": 11}}}, "from 1 to 10"),
+        ({"classes": {"odd": {"category": "code_fix_required", "kind": "model"}}}, "kind 'model' is none of connection"),
     ],
 )  # fmt: skip
 def test_an_entry_that_cannot_be_used_is_refused_with_what_is_wrong(document: object, said: str) -> None:
