@@ -58,10 +58,13 @@ class DemoHome:
         return self.folder / "logs"
 
 
-def open_home(folder: Path, seed: int | None, port: int | None, *, ports: int = 3) -> tuple[DemoHome, ExitStack]:
+def open_home(
+    folder: Path, seed: int | None, port: int | None, *, ports: int = 3, movable: bool = False
+) -> tuple[DemoHome, ExitStack]:
     """Make or find a home, and hold it and its ports until what is returned is closed, or this process ends.
 
-    ``ports`` is how many from the first on must be free; of several, the one after the last is held as well.
+    ``ports`` is how many from the first on must be free; of several, the one after the last is held as well. What is
+    in a ``movable`` home is made anew each time, so that it goes to the port that is asked for, or to a free one.
 
     Raises:
         Trouble: if it cannot be written, is in use, is broken, or was made with another seed or port.
@@ -69,13 +72,17 @@ def open_home(folder: Path, seed: int | None, port: int | None, *, ports: int = 
     folder = writable_folder(folder.absolute())
     with ExitStack() as held:
         held.enter_context(_hold(folder))
-        home = _home(folder, seed, port, ports, held)
+        home = _home(folder, seed, port, ports, held, movable)
         writable_folder(home.logs)
         return home, held.pop_all()
 
 
-def _home(folder: Path, seed: int | None, port: int | None, ports: int, held: ExitStack) -> DemoHome:
+def _home(folder: Path, seed: int | None, port: int | None, ports: int, held: ExitStack, movable: bool) -> DemoHome:
     known = folder / "demo.json"
+    if movable and known.exists():
+        before = _remembered(known, folder)
+        if port != before.port and (port is not None or listens(before.port)):
+            known.unlink()
     if not known.exists():
         home = DemoHome(
             folder, seed if seed is not None else 1, _claim(port, ports, held) if port else _free_ports(ports, held)

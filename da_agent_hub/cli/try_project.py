@@ -45,7 +45,11 @@ OWNER, PERSON, BOT = "local", "you", "da-agent-hub[bot]"
 )
 @click.option("--profiles-dir", type=click.Path(path_type=Path, file_okay=False), help="The folder of profiles.yml.")
 @click.option("--target", help="The target of the profile. Default: the profile's own.")
-@click.option("--port", type=click.IntRange(1024, 65534), help="Of the GitHub of its own.")
+@click.option(
+    "--port",
+    type=click.IntRange(1024, 65534),
+    help="Where the pages of its issues answer. Default: the last one, or any.",
+)
 @click.option("--stay", is_flag=True, help="Keep the pages of issues and pull requests up until Ctrl-C.")
 @json_option
 def try_project(
@@ -68,7 +72,7 @@ def try_project(
     if original == folder.resolve() or original in folder.resolve().parents:
         raise Trouble(f"{folder} is inside {original}, which stays as it is: name another --home")
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    place, lock = open_home(folder, None, port, ports=1)
+    place, lock = open_home(folder, None, port, ports=1, movable=True)
     with lock:
         try:
             _investigate(original, place, profiles_dir, target, stay, json_file)

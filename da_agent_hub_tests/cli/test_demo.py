@@ -16,8 +16,10 @@ import pytest
 from click.testing import CliRunner, Result
 
 from da_agent_hub.adapters.record_store import open_record_store
+from da_agent_hub.cli.console import Trouble
 from da_agent_hub.cli.demo_home import open_home
 from da_agent_hub.cli.main import main
+from da_agent_hub.cli.services import free_port
 from da_agent_hub.config import HubSettings, load_settings
 from da_agent_hub.domain.window import Window
 from da_agent_hub.sandbox.github import GitHubState
@@ -63,6 +65,35 @@ def test_homes_that_are_opened_before_anything_listens_get_ports_of_their_own(tm
     again, third = open_home(tmp_path / "four", None, one.port)
     third.close()
     assert again.port == one.port
+
+
+def test_a_home_that_is_made_anew_each_time_goes_to_the_port_that_is_asked_for(tmp_path: Path) -> None:
+    wanted = free_port()
+    first, held = open_home(tmp_path, None, None, ports=1, movable=True)
+    held.close()
+
+    moved, held = open_home(tmp_path, None, wanted, ports=1, movable=True)
+    held.close()
+    kept, held = open_home(tmp_path, None, None, ports=1, movable=True)
+    held.close()
+
+    assert first.port != wanted
+    assert (moved.port, kept.port) == (wanted, wanted)
+
+
+def test_a_home_that_is_made_anew_each_time_leaves_a_port_that_was_taken_meanwhile(tmp_path: Path) -> None:
+    first, held = open_home(tmp_path, None, None, ports=1, movable=True)
+    held.close()
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", first.port))
+        taken.listen()
+
+        second, held = open_home(tmp_path, None, None, ports=1, movable=True)
+        held.close()
+        with pytest.raises(Trouble, match=rf"port {first.port} of 127\.0\.0\.1 cannot be used.*--port"):
+            open_home(tmp_path, None, first.port, ports=1, movable=True)
+
+    assert second.port != first.port
 
 
 def test_a_port_that_a_killed_demo_still_holds_is_waited_for(tmp_path: Path) -> None:
