@@ -198,7 +198,8 @@ class IssueText:
         if record.owner is None:
             return ""
         email = f" ({self._code(record.owner.email)})" if record.owner.email else ""
-        return f"{escape(self._clean(record.owner.name), 100)}{email}"
+        exposure = f", of the exposure {self._code(record.owner.exposure)}" if record.owner.exposure else ""
+        return f"{escape(self._clean(record.owner.name), 100)}{email}{exposure}"
 
     def _message(self, record: ErrorRecord) -> str:
         failure = record.latest

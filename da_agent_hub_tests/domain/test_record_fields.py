@@ -4,8 +4,10 @@ from dataclasses import replace
 
 import msgspec
 
-from da_agent_hub.domain.dbt import DbtRun, DbtStep, NodeResult
+from da_agent_hub.domain.dbt import DbtRun, DbtStep, NodeResult, Owner, ProjectGraph
 from da_agent_hub.domain.error_record import ErrorRecord
+from da_agent_hub.domain.filing_plan import OpenIssue, plan_filing
+from da_agent_hub.domain.issue_text import IssueText
 from da_agent_hub.domain.record_building import build_records
 
 from .dbt_story import NO_COLUMN, ORDERS, SHOP, UNIQUE_STG, run
@@ -74,3 +76,19 @@ def test_a_record_of_before_is_still_read() -> None:
         del stored[later]
     again = msgspec.convert(stored, ErrorRecord)
     assert again == replace(record, job_name="", step_name="", downtimes=())
+
+
+def test_the_owner_of_an_exposure_downstream_is_told_with_it_and_assigned_only_by_a_login() -> None:
+    def filed(owner: Owner) -> OpenIssue:
+        board = replace(SHOP.nodes["exposure.shop.board"], owner=owner)
+        graph = ProjectGraph("shop", "duckdb", {**SHOP.nodes, board.unique_id: board}, "shop")
+        records = build_records([found_rows(0)], graph)
+        (decision,) = plan_filing(records, {}, records[0].last_seen, IssueText())
+        assert isinstance(decision, OpenIssue)
+        return decision
+
+    by_name = filed(Owner("Zoe Miller", "zoe@example.com"))
+    assert by_name.record.owner == Owner("Zoe Miller", "zoe@example.com", exposure="board")
+    assert "Zoe Miller (`zoe@example.com`), of the exposure `board`" in by_name.draft.body
+    assert by_name.draft.assignees == ()
+    assert filed(Owner("Zoe Miller", github="zoe-m")).draft.assignees == ("zoe-m",)
