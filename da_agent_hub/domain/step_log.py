@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import dataclass
 
@@ -56,8 +57,9 @@ class LoggedError:
 
 def logged_errors(log: str) -> tuple[LoggedError, ...]:
     """The errors of a step's log, each once; empty where the log names none."""
-    lines = [_STAMP.sub("", line) for line in _ANSI.sub("", log).splitlines()]
-    stamped = [_STAMP.match(line) is not None for line in _ANSI.sub("", log).splitlines()]
+    told = _lines(log)
+    lines = [_STAMP.sub("", line) for line in told]
+    stamped = [_STAMP.match(line) is not None for line in told]
     found: dict[tuple[str | None, str | None, str | None], LoggedError] = {}
     hook = False
     for start, line in enumerate(lines):
@@ -99,14 +101,14 @@ def located(message: str) -> tuple[str | None, int | None]:
 
 def last_lines(log: str, count: int = 15) -> str:
     """The end of a log without colours and time stamps, for a step whose log names no error."""
-    lines = [_STAMP.sub("", line).rstrip() for line in _ANSI.sub("", log).splitlines()]
+    lines = [_STAMP.sub("", line).rstrip() for line in _lines(log)]
     return "\n".join([line for line in lines if line][-count:])
 
 
 def unfinished_nodes(log: str) -> tuple[str, ...]:
     """What dbt had begun and not ended when the log broke off, as dbt names it: ``sql table model main.orders``."""
     begun: dict[str, str] = {}
-    for line in _ANSI.sub("", log).splitlines():
+    for line in _lines(log):
         turn = _TURN.match(_STAMP.sub("", line).strip())
         if turn is None:
             continue
@@ -114,6 +116,25 @@ def unfinished_nodes(log: str) -> tuple[str, ...]:
         if turn["start"]:
             begun[turn["number"]] = turn["node"].strip()
     return tuple(begun.values())
+
+
+def _lines(log: str) -> list[str]:
+    """A log line by line as a person reads it; what dbt wrote as JSON becomes the text that it holds."""
+    found: list[str] = []
+    for line in log.splitlines():
+        found.extend((_said_in_json(line) if line.startswith("{") else line).split("\n"))
+    return [_ANSI.sub("", line) for line in found]
+
+
+def _said_in_json(line: str) -> str:
+    try:
+        event = json.loads(line)
+    except (ValueError, RecursionError):
+        return line
+    # The text is in `info` since dbt 1.4, before it stood beside the rest.
+    info = event.get("info", event) if isinstance(event, dict) else None
+    message = info.get("msg") if isinstance(info, dict) else None
+    return f"00:00:00  {message}" if isinstance(message, str) else line
 
 
 def _block(lines: list[str], stamped: list[bool], start: int) -> str:

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
-from da_agent_hub.domain.step_log import last_lines, located, logged_errors
+import json
+
+from da_agent_hub.domain.step_log import last_lines, located, logged_errors, unfinished_nodes
 
 UNKNOWN_REF = """\
 \x1b[0m13:54:19  Running with dbt=1.11.16
@@ -127,3 +129,25 @@ def test_each_error_of_fusion_is_told_with_its_place_and_without_what_follows() 
 def test_a_hook_that_fusion_could_not_run_is_one_and_no_file_of_dbt_s_own_is_named_for_it() -> None:
     (error,) = logged_errors(FUSION_HOOK)
     assert (error.in_hook, error.stopped_dbt, error.path) == (True, True, None)
+
+
+def test_a_log_of_json_says_the_same_as_one_of_text() -> None:
+    said = [
+        "1 of 2 START sql table model main.orders ..... [RUN]",
+        "Database error while running on-run-end",
+        "\x1b[31mEncountered an error:\nDatabase Error\n  permission denied for schema audit\x1b[0m",
+        "Done. PASS=0",
+    ]
+    since = "\n".join(json.dumps({"data": {}, "info": {"level": "error", "msg": one}}) for one in said)
+    before = "\n".join(json.dumps({"code": "Z001", "level": "error", "msg": one}) for one in said)
+    text = "\n".join(f"12:00:00  {one}" for one in said)
+    assert logged_errors(since) == logged_errors(before) == logged_errors(text)
+    (error,) = logged_errors(since)
+    assert (error.in_hook, error.message) == (True, "Database Error\n  permission denied for schema audit")
+    assert unfinished_nodes(since) == ("sql table model main.orders",)
+    assert last_lines(since, 1) == "Done. PASS=0"
+
+
+def test_what_only_looks_like_json_is_read_as_it_stands() -> None:
+    odd = '{"msg": 3}\n{not json\n[1]\n{"info": "x"}'
+    assert last_lines(odd) == odd
