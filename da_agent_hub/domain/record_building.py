@@ -200,6 +200,9 @@ class _Fold:
             if cause.judged.failure.kind in (FailureKind.COMPILE, FailureKind.UNREADABLE):
                 # Whichever step ran a node has parsed the project; the job's steps may have been changed with the fix.
                 goods |= dict(self._parsed[(environment, job_id, _ANY_STEP)])
+            if cause.judged.failure.kind is FailureKind.HOOK:
+                # The step may have been renamed, or the operation taken out of the job.
+                goods |= dict(self._parsed[(environment, job_id, "")])
         if cause.steps or cause.judged.classification.error_class in OUTAGES:
             # Part of a run got through: the cause was not gone.
             bad_runs = {one.position[1] for one in cause.bad}

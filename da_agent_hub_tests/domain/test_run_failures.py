@@ -158,3 +158,16 @@ def test_a_compile_error_over_two_jobs_is_open_while_either_still_meets_it() -> 
     good = run(2, {"model.shop.orders": "success"}, sha="b" * 40)
     records = build_records([stopped(0, said), good, stopped(3, said, job="8")], SHOP)
     assert [one.state.value for one in records] == ["open"]
+
+
+def test_an_operation_recovers_when_its_job_goes_well_under_another_step_and_not_while_the_job_fails() -> None:
+    log = "12:00:02  Encountered an error while running operation: Runtime Error\n  something odd\n"
+    name = "Invoke dbt with `dbt run-operation grant`"
+    broken = replace(run(0), status="error", steps=(step(1, status="error", log=log, name=name),))
+    later = [run(day, {"model.shop.orders": "success"}, sha="b" * 40) for day in (1, 2, 3)]
+    (record,) = build_records([broken, *later], SHOP)
+    assert (record.latest.kind, record.state.value, record.good_runs) == (FailureKind.HOOK, "recovered", 3)
+    still = [replace(one, status="error") for one in later]
+    assert {one.latest.kind: one.state.value for one in build_records([broken, *still], SHOP)}[
+        FailureKind.HOOK
+    ] == "open"
