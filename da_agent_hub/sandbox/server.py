@@ -30,6 +30,7 @@ from starlette.routing import BaseRoute, Mount, Route
 from .dbt_cloud import DbtCloud
 from .dbt_cloud_page import run_page
 from .github.app import create_app as create_github
+from .github.faults import Faults
 from .github.state import GitHubState, StateError
 from .lifeline import end_group_with_input
 from .world import SandboxError, load_world
@@ -38,8 +39,11 @@ HOST = "127.0.0.1"
 _HEALTHY_WITHIN = 60.0
 
 
-def create_app(home: Path, identity: str = "") -> Starlette:
-    """Everything that ``home`` holds, as one application; ``identity`` tells this server from any other."""
+def create_app(home: Path, identity: str = "", *, faults: bool = False) -> Starlette:
+    """Everything that ``home`` holds, as one application; ``identity`` tells this server from any other.
+
+    With ``faults``, tests can order them over HTTP (see ``github.faults``).
+    """
     state = GitHubState(home / "github")
     world = load_world(home) if (home / "world.json").exists() else None
     cloud = DbtCloud(world) if world else None
@@ -66,18 +70,22 @@ def create_app(home: Path, identity: str = "") -> Starlette:
                 cloud.queue.stop()
 
     routes: list[BaseRoute] = [Route("/healthz", health), *((*cloud.routes(), run_page(cloud)) if cloud else ())]
-    return Starlette(routes=[*routes, Mount("/", create_github(state))], lifespan=lifespan)
+    return Starlette(
+        routes=[*routes, Mount("/", create_github(state, faults=Faults() if faults else None))], lifespan=lifespan
+    )
 
 
 class SandboxServer:
     """The server as a process of its own, which ends with this one; use it as a context manager.
 
     Entering it waits until the server answers; raises ``SandboxError`` where the port is taken or the folder is unfit.
+    With ``faults``, tests can order what goes wrong on its GitHub.
     """
 
-    def __init__(self, home: Path, port: int) -> None:
+    def __init__(self, home: Path, port: int, *, faults: bool = False) -> None:
         self.home = home.resolve()
         self.port = port
+        self.faults = faults
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -98,7 +106,8 @@ class SandboxServer:
         package = Path(__file__).resolve().parents[2]
         inherited = os.environ.get("PYTHONPATH")
         identity = secrets.token_hex(16)
-        options = ("--home", str(self.home), "--port", str(self.port), "--identity", identity)
+        options = ["--home", str(self.home), "--port", str(self.port), "--identity", identity]
+        options += ["--faults"] if self.faults else []
         with log.open("ab") as output:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "da_agent_hub.sandbox.server", *options, "--with-parent"],
@@ -174,12 +183,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--with-parent", action="store_true", help="end, with all that was started, when standard input does"
     )
+    parser.add_argument("--faults", action="store_true", help="let tests order faults of GitHub over HTTP")
     options = parser.parse_args(arguments)
     if options.with_parent:
         end_group_with_input()
     try:
         _check_port(options.port)
-        app = create_app(options.home, options.identity)
+        app = create_app(options.home, options.identity, faults=options.faults)
     except (SandboxError, StateError) as error:
         print(error, file=sys.stderr)  # noqa: T201
         return 2

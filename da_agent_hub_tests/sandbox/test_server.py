@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import signal
 import socket
@@ -15,6 +16,7 @@ from pathlib import Path
 import pytest
 import requests
 
+from da_agent_hub.sandbox.github.faults import ADDRESS, Fault
 from da_agent_hub.sandbox.server import SandboxServer
 from da_agent_hub.sandbox.world import SandboxError
 
@@ -120,3 +122,14 @@ def test_a_server_whose_parent_is_killed_ends_too(tmp_path: Path, free_port: int
     parent.wait()
     parent.stdout.close()
     assert ends(pid)
+
+
+@pytest.mark.slow
+def test_faults_of_a_server_in_another_process_are_ordered_over_http(tmp_path: Path, free_port: int) -> None:
+    with SandboxServer(tmp_path, free_port, faults=True) as server:
+        ordered = [dataclasses.asdict(Fault("bad_gateway", path="/user"))]
+        assert requests.put(f"{server.url}{ADDRESS}", json=ordered, timeout=5).status_code == 200
+        assert [requests.get(f"{server.url}/api/v3/user", timeout=5).status_code for _ in range(2)] == [502, 401]
+        assert requests.get(f"{server.url}{ADDRESS}", timeout=5).json()["struck"] == [["bad_gateway", "GET /user"]]
+        for wrong in ([{"kind": "flood"}], [{"kind": "cut_body", "when": 1}], {}, [{}]):
+            assert requests.put(f"{server.url}{ADDRESS}", json=wrong, timeout=5).status_code == 422

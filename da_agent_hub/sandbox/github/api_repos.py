@@ -31,9 +31,9 @@ def user(call: Call) -> Reply:
 
 
 def rate_limit(call: Call) -> Reply:
-    """A limit that never bites."""
-    core = {"limit": 5000, "remaining": 5000, "reset": 4102444800, "used": 0}
-    return Reply({"resources": {"core": core, "search": core}, "rate": core})
+    """What is left of the hour; asking costs nothing."""
+    core = dict(call.rate)
+    return Reply({"resources": {"core": core, "search": {**core, "resource": "search"}}, "rate": core})
 
 
 def repo(call: Call) -> Reply:

@@ -5,10 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import sqlite3
-import threading
-import time
 import uuid
-from collections import Counter
 from collections.abc import Mapping
 from datetime import datetime
 from email.utils import format_datetime
@@ -25,26 +22,31 @@ from . import api_git, api_issues, api_pulls, api_repos, git_http, pages
 from .bare_repo import GitError
 from .call import API, Call, Endpoint, Reply
 from .errors import ApiError, not_found
+from .faults import LIMITS, Fault, Faults, refusal, strike
+from .limits import Limits
 from .pull_requests import settle_after_a_crash
 from .requests_log import log_request, user_of_header
 from .state import GitHubState
 
-RATE_LIMIT = 5000
 LARGEST_BODY = 20_000_000
 _READS = ("GET", "HEAD")
 
 
-def create_app(state: GitHubState, *, base_url: str | None = None) -> Starlette:
+def create_app(
+    state: GitHubState, *, base_url: str | None = None, faults: Faults | None = None, per_hour: int | None = None
+) -> Starlette:
     """The app over ``state``; ``base_url`` (``http://127.0.0.1:8080``) heads all addresses in answers.
 
-    Where it is None, they follow the Host that the client asked.
+    Where it is None, they follow the Host that the client asked. Tests give ``faults``, which can then be ordered over
+    HTTP as well, and a limit of requests ``per_hour`` and user, which is enforced only where it is given.
     """
     settle_after_a_crash(state)
-    api = _Api(state, base_url)
+    api = _Api(state, base_url, faults or Faults(), Limits(per_hour))
     endpoints: dict[str, dict[str, Endpoint]] = {}
     for method, path, endpoint in (*api_repos.ROUTES, *api_issues.ROUTES, *api_pulls.ROUTES, *api_git.ROUTES):
         endpoints.setdefault(path, {})[method] = endpoint
     routes: list[BaseRoute] = [api.route(path, by_method) for path, by_method in endpoints.items()]
+    routes.extend(faults.routes() if faults else ())
     routes.append(Route("/api/{rest:path}", api.unknown, methods=["GET", "POST", "PUT", "PATCH", "DELETE"]))
     routes.extend(git_http.routes(state))
     routes.extend(pages.routes(state, base_url))
@@ -63,11 +65,11 @@ async def _answer_of_no_route(request: Request, error: Exception) -> Response:
 class _Api:
     """Turns HTTP into calls of endpoints: users, transactions, errors, headers and the request log."""
 
-    def __init__(self, state: GitHubState, base_url: str | None) -> None:
+    def __init__(self, state: GitHubState, base_url: str | None, faults: Faults, limits: Limits) -> None:
         self.state = state
         self.base_url = base_url.rstrip("/") if base_url else None
-        self._used: Counter[tuple[str, int]] = Counter()
-        self._counting = threading.Lock()
+        self.faults = faults
+        self.limits = limits
 
     def route(self, path: str, by_method: Mapping[str, Endpoint]) -> Route:
         """One path of the API with its methods."""
@@ -88,14 +90,27 @@ class _Api:
     async def _serve(self, request: Request, by_method: Mapping[str, Endpoint]) -> Response:
         body = await request.body()
         endpoint = by_method["GET" if request.method == "HEAD" else request.method]
-        return await run_in_threadpool(self._answer, request, body, endpoint)
+        fault = self.faults.next(request.method, request.url.path.removeprefix(API))
 
-    def _answer(self, request: Request, body: bytes, endpoint: Endpoint) -> Response:
+        async def answer() -> Response:
+            return await run_in_threadpool(self._answer, request, body, endpoint, fault)
+
+        if fault and fault.kind not in LIMITS:
+            return await strike(fault, request, answer)
+        return await answer()
+
+    def _answer(self, request: Request, body: bytes, endpoint: Endpoint, fault: Fault | None) -> Response:
         login: str | None = None
+        limited: Mapping[str, str] = {}
         try:
             with self.state.snapshot() as db:
                 viewer = self._viewer(db, request)
             login = viewer["login"] if viewer else None
+            if fault and fault.kind in LIMITS:
+                refused, limited = refusal(fault, _asker(request, login))
+                raise refused
+            if request.url.path != f"{API}/rate_limit":
+                self.limits.check(_asker(request, login))
             payload = _parse(body)
             if request.method in _READS:
                 with self.state.snapshot() as db:
@@ -109,7 +124,7 @@ class _Api:
             error = _as_answer(problem)
             reply = Reply(error.body(), error.status)
             self._log_alone(request, login, error.status, body)
-        return self._respond(request, login, reply)
+        return self._respond(request, login, reply, limited)
 
     def _call(self, request: Request, db: sqlite3.Connection, viewer: Any, payload: Any) -> Call:
         return Call(
@@ -121,6 +136,7 @@ class _Api:
             place=request.path_params,
             query=dict(request.query_params),
             payload=payload,
+            rate=self.limits.told(_asker(request, viewer["login"] if viewer else None)),
         )
 
     def _viewer(self, db: sqlite3.Connection, request: Request) -> Any:
@@ -143,11 +159,11 @@ class _Api:
 
     # the answer
 
-    def _respond(self, request: Request, login: str | None, reply: Reply) -> Response:
+    def _respond(self, request: Request, login: str | None, reply: Reply, limited: Mapping[str, str]) -> Response:
         content = b"" if reply.body is None else json.dumps(reply.body, ensure_ascii=False).encode()
         headers = {"X-GitHub-Request-Id": uuid.uuid4().hex.upper(), "X-GitHub-Media-Type": "github.v3; format=json"}
         headers.update(reply.headers)
-        free = False
+        free = request.url.path == f"{API}/rate_limit"
         status = reply.status
         if request.method in _READS and status == 200:
             digest = hashlib.sha256(content + reply.headers.get("Link", "").encode()).hexdigest()
@@ -155,29 +171,25 @@ class _Api:
             if isinstance(reply.body, dict) and isinstance(reply.body.get("updated_at"), str):
                 moved = datetime.fromisoformat(reply.body["updated_at"].replace("Z", "+00:00"))
                 headers["Last-Modified"] = format_datetime(moved, usegmt=True)
-            if digest in request.headers.get("if-none-match", ""):
-                status, content, free = 304, b"", True
-        headers.update(self._rate(login or (request.client.host if request.client else ""), free=free))
+            if _names(request.headers.get("if-none-match", ""), digest):
+                status, content = 304, b""
+                free = free or login is not None
+        headers.update(self.limits.count(_asker(request, login), free=free))
+        headers.update(limited)
         if content:
             headers["Content-Type"] = "application/json; charset=utf-8"
         return Response(content, status, headers)
 
-    def _rate(self, who: str, *, free: bool) -> dict[str, str]:
-        hour = int(time.time()) // 3600
-        with self._counting:
-            for old in [key for key in self._used if key[1] < hour]:
-                del self._used[old]
-            self._used[who, hour] += 0 if free else 1
-            used = self._used[who, hour]
-        return {
-            "X-RateLimit-Limit": str(RATE_LIMIT),
-            "X-RateLimit-Remaining": str(
-                max(RATE_LIMIT - used, 1)
-            ),  # counted, never enforced: nobody waits an hour here
-            "X-RateLimit-Used": str(used),
-            "X-RateLimit-Reset": str((hour + 1) * 3600),
-            "X-RateLimit-Resource": "core",
-        }
+
+def _asker(request: Request, login: str | None) -> str:
+    """Whose requests are counted together: a user's, or those of an address without one."""
+    return login or (request.client.host if request.client else "")
+
+
+def _names(header: str, digest: str) -> bool:
+    """Whether an If-None-Match holds this entity: weak and strong tags are compared alike (RFC 9110, 13.1.2)."""
+    tags = [tag.strip().removeprefix("W/") for tag in header.split(",")]
+    return f'"{digest}"' in tags or tags == ["*"]
 
 
 def _as_answer(problem: Exception) -> ApiError:

@@ -42,6 +42,7 @@ class Call:
         place: Mapping[str, str],
         query: Mapping[str, str],
         payload: Any,
+        rate: Mapping[str, Any],
     ) -> None:
         self.state = state
         self.db = db
@@ -51,6 +52,7 @@ class Call:
         self.place = place
         self.query = query
         self.payload = payload
+        self.rate = rate
         self.now = state.now()
         self.show = Shapes(db, root)
 

@@ -11,18 +11,21 @@ DOCUMENTATION = "https://docs.github.com/rest"
 class ApiError(Exception):
     """An answer that is an error: ``message`` and ``errors`` as in GitHub's bodies."""
 
-    def __init__(self, status: int, message: str, errors: Sequence[Any] | None = None) -> None:
+    def __init__(
+        self, status: int, message: str, errors: Sequence[Any] | None = None, *, documentation: str = DOCUMENTATION
+    ) -> None:
         super().__init__(message)
         self.status = status
         self.message = message
         self.errors = errors
+        self.documentation = documentation
 
     def body(self) -> dict[str, Any]:
         """The JSON body."""
         body: dict[str, Any] = {"message": self.message}
         if self.errors is not None:
             body["errors"] = list(self.errors)
-        return {**body, "documentation_url": DOCUMENTATION, "status": str(self.status)}
+        return {**body, "documentation_url": self.documentation, "status": str(self.status)}
 
 
 def not_found() -> ApiError:

@@ -88,6 +88,7 @@ def _carry_out(state: GitHubState, request: Request, form: Form, body: bytes) ->
                 place={**request.path_params, **{name: form.get(field, "") for name, field in taken.items()}},
                 query={},
                 payload=payload(form),
+                rate={},
             )
             reply = endpoint(call)
         log_request(db, state.now(), request, viewer["login"], reply.status, body)
