@@ -6,6 +6,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 
 import sqlglot
 import sqlglot.errors
@@ -18,11 +19,13 @@ from .case_file import CaseFile, plural, table
 from .experiment import PASSES, Experiment, Trial
 from .masked_sql import MaskedSql
 from .renamed_column import reads
+from .upstream_cause import explain_repeats, who_feeds
 from .warehouse import (
     columns_of,
     compiled_sql,
     dialect,
     duplicate_keys,
+    first_number,
     is_load_metadata,
     load_columns,
     name_read,
@@ -31,7 +34,7 @@ from .warehouse import (
     relations_of,
 )
 
-MOST_LEVELS = 12
+MOST_LEVELS, MOST_SIDES = 12, 4
 
 
 @dataclass(frozen=True)
@@ -86,13 +89,14 @@ def investigate_duplicates(
     loads = load_columns(columns_of(case, relation))
     sample_id = _sample(case, relation, root.keys, columns, loads)
     business = [name for name in differing if not is_load_metadata(name)]
-    owner = case.owner_of(root.node)
-    who = owner or f"the owner of {root.node.name}"
+    who = who_feeds(case, root.node)
     keyed = ", ".join(root.keys)
     begins = f"The duplicates begin in {root.node.name}" + (", a source" if root.node.resource_type == "source" else "")
     case.claim(
         f"{begins}: {plural(root.repeated, 'value')} of {keyed} more than once.", "confirmed", trail_id, sample_id
     )
+    order = list(loads) or [one for one in differing if not re.search(r"amount|price|qty|quantity", one, re.I)][:1]
+    cause = explain_repeats(case, root.node, root.keys, order)
     brought = _loads(case, relation, root.keys, loads[0]) if loads else ""
     brought_id = (
         case.add(f"Loads that brought repeated rows, by {loads[0]}", relation, brought, "query") if brought else ""
@@ -103,7 +107,7 @@ def investigate_duplicates(
             "confirmed", sample_id,
         )  # fmt: skip
         return case.conclude(
-            f"{root.node.name} holds {plural(root.repeated, 'value')} of {keyed} in several rows that differ in {', '.join(business[:4])}.",
+            f"{root.node.name} holds {plural(root.repeated, 'value')} of {keyed} in several rows that differ in {', '.join(business[:4])}{cause.repeats}{_shared(case, root, reproduced)}.",
             "data",
             next_step=f"Decide which of the differing rows is right, and mend the load of {root.node.name}.",
             who=who,
@@ -128,7 +132,7 @@ def investigate_duplicates(
         case, root, trail, differing, loads, experiment, (trail_id, same_id, *([brought_id] if brought_id else [])), who
     )
     return case.conclude(
-        f"{plural(root.repeated, 'record')} of {root.node.name} {'was' if root.repeated == 1 else 'were'} loaded more than once: rows with the same {keyed} are {same}.",
+        f"{plural(root.repeated, 'record')} of {root.node.name} {'was' if root.repeated == 1 else 'were'} loaded more than once: rows with the same {keyed} are {same}{cause.repeats}.",
         "data",
         next_step=f"Mend the load of {root.node.name} and remove the repeated rows"
         + ("; the pull request keeps the models right until then." if case.candidates else "."),
@@ -137,6 +141,33 @@ def investigate_duplicates(
         root_node=root.node.unique_id,
         confidence=0.9,
     )  # fmt: skip
+
+
+def _shared(case: CaseFile, root: Place, reproduced: Trial) -> str:
+    """Where a model puts several relations together of which none repeats a key: which of them hold the same keys."""
+    if root.node.resource_type != "model":
+        return ""
+    sql = compiled_sql(case, root.node, [reproduced.result])
+    adapter = case.graph.adapter_type
+    by_parent: dict[str, tuple[GraphNode, list[str]]] = {}
+    for key in root.keys:
+        for origin in origins(case, root.node, key, sql):
+            by_parent.setdefault(origin.node.unique_id, (origin.node, []))[1].append(origin.column)
+    sides = [one for one in by_parent.values() if len(one[1]) == len(root.keys)][:MOST_SIDES]
+    for (one, mine), (other, theirs) in combinations(sides, 2):
+        first, second = (
+            f"select {', '.join(quoted(name, adapter) for name in names)} from {node.relation_name}"
+            for node, names in ((one, mine), (other, theirs))
+        )
+        shared = first_number(case.ask(f"select count(*) as n from ({first} intersect {second}) as shared", 1))
+        if shared:
+            said = f"{plural(shared, 'key')} of ({', '.join(root.keys)}) come from {one.name} and from {other.name}"
+            case.claim(
+                f"{said}: they use the same keys, or one repeats what the other has.", "confirmed",
+                case.add("Keys that two relations share", f"{one.name} intersect {other.name}", said, "query"),
+            )  # fmt: skip
+            return f"; {said}"
+    return ""
 
 
 def _trail(case: CaseFile, model: GraphNode, keys: tuple[str, ...], reproduced: Trial) -> list[Place]:
@@ -166,8 +197,9 @@ def _upstream(
     for parent in (case.graph.get(one) for one in node.depends_on):
         if parent is not None and parent.relation_name and parent.unique_id not in by_parent:
             by_parent[parent.unique_id] = (parent, [name_read(node, key) for key in keys])
+    # A key that a model makes of several columns is those columns upstream.
     for parent, names in by_parent.values():
-        if parent.relation_name and len(names) == len(keys) and duplicate_keys(case, parent.relation_name, names):
+        if parent.relation_name and len(names) >= len(keys) and duplicate_keys(case, parent.relation_name, names):
             return parent, tuple(names)
     for parent, joined in joined_keys(case, node, sql):
         if parent.relation_name and duplicate_keys(case, parent.relation_name, joined):

@@ -22,6 +22,7 @@ from .code_change import investigate_code, name_mended_commit
 from .duplicate_keys import investigate_duplicates, key_of
 from .experiment import ABSENT, BLOCKED, FAILS, PASSES, UNPARSED, Experiment, Trial, last_lines
 from .freshness import investigate_freshness
+from .missing_parents import investigate_missing_parents
 from .personal_data import hidden_here, personal_columns
 from .predecessor import Predecessor
 from .renamed_column import investigate_missing_column, missing_column
@@ -29,6 +30,7 @@ from .stale_rows import investigate_stale_rows
 from .traced_rows import investigate_rows
 from .unexpected_values import investigate_conversion, investigate_values, unconvertible_value
 from .unstable import investigate_flaky, investigate_transient, investigate_unreproduced, is_transient
+from .upstream_cause import investigate_loads
 
 FAILING_ROWS = 8
 MOST_LEFT_OUT = 4
@@ -353,10 +355,14 @@ def _by_data(case: CaseFile, node: GraphNode, experiment: Experiment, reproduced
     if node.test is not None:
         keys = key_of(node)
         if keys is not None:
-            return investigate_duplicates(case, node, keys, experiment, reproduced)
-        found = investigate_values(case, node, experiment, reproduced)
+            found = investigate_duplicates(case, node, keys, experiment, reproduced)
+            return found or investigate_loads(case, node)
+        if node.test.name.rsplit(".", 1)[-1] in {"relationships", "relationships_where"}:
+            found = investigate_missing_parents(case, node, experiment, reproduced)
+        else:
+            found = investigate_values(case, node, experiment, reproduced)
         return found or investigate_rows(case, node, experiment, reproduced)
-    return None
+    return investigate_loads(case, node)
 
 
 def _describe(case: CaseFile) -> None:

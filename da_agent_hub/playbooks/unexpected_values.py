@@ -8,9 +8,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ..domain.dbt import GraphNode
-from ..domain.investigation import Ending, Investigation
+from ..domain.investigation import Investigation
 from .case_file import CaseFile, plural, table
 from .experiment import Experiment, Trial
+from .upstream_cause import explain_rows, profile_of, show_loads, who_feeds
 from .warehouse import Origin, columns_of, compiled_sql, count, first_number, load_columns, name_read, origins, quoted
 
 MOST_LEVELS = 12
@@ -33,7 +34,7 @@ def unconvertible_value(message: str) -> str | None:
 
 
 @dataclass(frozen=True)
-class _Source:
+class Trace:
     """The most upstream relation in which the offending rows are seen."""
 
     node: GraphNode
@@ -45,7 +46,7 @@ class _Source:
 def investigate_values(
     case: CaseFile, test: GraphNode, experiment: Experiment, reproduced: Trial
 ) -> Investigation | None:
-    """Accepted values, nulls, orphans and ranges; None for a test of another kind."""
+    """Accepted values and nulls; None for a test of another kind."""
     assert test.test is not None
     model, column = case.graph.get(test.test.attached_node), test.test.column
     name = test.test.name.rsplit(".", 1)[-1]
@@ -56,8 +57,6 @@ def investigate_values(
         return _new_values(case, test, model, column, reproduced)
     if name in {"not_null", "not_null_proportion", "at_least_one"}:
         return _nulls(case, model, column, reproduced)
-    if name in {"relationships", "relationships_where"}:
-        return _orphans(case, test, model, column, reproduced)
     return None
 
 
@@ -83,14 +82,14 @@ def _new_values(case: CaseFile, test: GraphNode, model: GraphNode, column: str, 
     source = walk_up(
         case, model, column, reproduced, lambda name: is_spelt_as(quoted(name, case.graph.adapter_type), fresh)
     )
-    since, since_id = (
-        since_which_load(case, source.node, is_spelt_as(quoted(source.column, case.graph.adapter_type), fresh))
+    since, cited = (
+        why_there(case, source.node, source.column, is_spelt_as(quoted(source.column, case.graph.adapter_type), fresh))
         if source
-        else ("", None)
+        else ("", ())
     )
     rows = sum(int(row[1]) for row in found.rows)
     case.claim(f"{plural(len(fresh), 'value')} not accepted: {shown} ({plural(rows, 'row')}).", "confirmed", values_id)
-    origin = _name_origin(case, source, since, [values_id, *([since_id] if since_id else [])])
+    origin = _name_origin(case, source, since, [values_id, *cited])
     case.claim(
         f"{case.graph.project}'s code made the same of the same rows before: the values are new in the data.",
         "likely",
@@ -101,8 +100,7 @@ def _new_values(case: CaseFile, test: GraphNode, model: GraphNode, column: str, 
         f"{model.name}.{column} holds {noun}, {shown}, in {plural(rows, 'row')}{origin}.",
         "data",
         next_step=f"Decide whether {shown} is valid. If it is, add it to the accepted values and to whatever maps {column}; if not, mend it where it is entered.",
-        who=case.owner_of(source.node if source else model)
-        or f"the owner of {(source.node if source else model).name}",
+        who=who_feeds(case, source.node if source else model),
         needs_person=f"whether {shown} is a valid {column} is a decision about the business: accepting it unasked would only silence the test",
         root_node=source.node.unique_id if source else model.unique_id,
         confidence=0.9,
@@ -112,7 +110,7 @@ def _new_values(case: CaseFile, test: GraphNode, model: GraphNode, column: str, 
 def _nulls(case: CaseFile, model: GraphNode, column: str, reproduced: Trial) -> Investigation:
     adapter = case.graph.adapter_type
     source = walk_up(case, model, column, reproduced, lambda name: f"{quoted(name, adapter)} is null")
-    place = source or _Source(model, column, 0, ())
+    place = source or Trace(model, column, 0, ())
     where = f"{quoted(place.column, adapter)} is null"
     rows = first_number(case.ask(f"select count(*) as n from {place.node.relation_name} where {where}", 1)) or 0
     total = count(case, place.node.relation_name or "") or 0
@@ -122,116 +120,50 @@ def _nulls(case: CaseFile, model: GraphNode, column: str, reproduced: Trial) -> 
         f"{rows:,} of {total:,} rows\n{' <- '.join(place.trail)}",
         "query",
     )
-    since, since_id = since_which_load(case, place.node, where)
-    cited = [rows_id, *([since_id] if since_id else [])]
+    since, since_ids = why_there(case, place.node, place.column, where)
+    cited = [rows_id, *since_ids]
+    partner = None
     if place.node.resource_type == "model":
         case.claim(
             f"The nulls arise in {place.node.name}: none of the relations it reads {place.column} from holds one there; a join finds no partner, or an expression gives null.",
             "likely",
             *cited,
         )
+        partner = _odd_partner(case, place.node, place.column, reproduced)
     else:
         case.claim(f"{place.node.name} delivers {plural(rows, 'null')} in {place.column}{since}.", "confirmed", *cited)
-    who = case.owner_of(place.node) or f"the owner of {place.node.name}"
+    root = partner[0] if partner else place.node
+    who = who_feeds(case, root)
     return case.conclude(
-        f"{place.node.name}.{place.column} is null in {rows:,} of {total:,} rows{since}.",
+        f"{place.node.name}.{place.column} is null in {rows:,} of {total:,} rows{since}{partner[1] if partner else ''}.",
         "data",
         next_step=f"Ask why {place.node.name} {'yields' if place.node.resource_type == 'model' else 'delivers'} nulls in {place.column}, and have the rows delivered again.",
         who=who,
         needs_person="the missing values can only come from where the data is made; filtering the rows or filling them in would hide the loss",
-        root_node=place.node.unique_id,
+        root_node=root.unique_id,
         confidence=0.85 if place.node.resource_type != "model" else 0.6,
     )
 
 
-def _orphans(case: CaseFile, test: GraphNode, model: GraphNode, column: str, reproduced: Trial) -> Investigation | None:
-    assert test.test is not None
-    adapter = case.graph.adapter_type
-    field = str(test.test.arguments.get("field") or column)
-    parent = next(
-        (
-            one
-            for one in (case.graph.get(up) for up in test.depends_on)
-            if one is not None and one.unique_id != model.unique_id and one.relation_name
-        ),
-        None,
-    )
-    if parent is None or not re.fullmatch(r"\w+", field):
+def _odd_partner(case: CaseFile, node: GraphNode, column: str, reproduced: Trial) -> tuple[GraphNode, str] | None:
+    """Where a join leaves a column empty: the source that it is taken from, and what is odd about its loads."""
+    feed, read = feed_of(case, node, column, reproduced)
+    profile = profile_of(case, feed) if feed.unique_id != node.unique_id else None
+    if profile is None or not profile.oddities:
         return None
-    at, to = quoted(column, adapter), quoted(field, adapter)
-    missing = f"{at} is not null and {at} not in (select {to} from {parent.relation_name} where {to} is not null)"
-    found = case.ask(
-        f"select {at}, count(*) as row_count from {model.relation_name} where {missing} group by {at} order by count(*) desc, {at}",
-        10,
-    )
-    number = first_number(
-        case.ask(f"select count(distinct {at}) as n from {model.relation_name} where {missing}", 1)
-    ) or len(found.rows)
-    rows_id = case.add(
-        f"Values of {model.name}.{column} without a row in {parent.name}",
-        str(model.relation_name),
-        found.error or table(found.columns, found.rows, case.hidden),
-        "rows",
-    )
-    case.claim(
-        f"{plural(number, 'value')} of {model.name}.{column} {'has' if number == 1 else 'have'} no row in {parent.name}.",
-        "confirmed",
-        rows_id,
-    )
-    keys = [str(row[0]) for row in found.rows]
-    upstream = walk_up(case, parent, field, reproduced, lambda name: is_one_of(quoted(name, adapter), keys))
-    held = _held_upstream(case, parent, field, keys, reproduced)
-    child_source = walk_up(case, model, column, reproduced, lambda name: is_one_of(quoted(name, adapter), keys))
-    since, since_id = (
-        since_which_load(case, child_source.node, is_one_of(quoted(child_source.column, adapter), keys))
-        if child_source
-        else ("", None)
-    )
-    if held is not None and upstream is None:
-        held_id = case.add(
-            f"The missing keys in {held.node.name}",
-            str(held.node.relation_name),
-            f"{held.node.name} holds them in {held.column}: they are lost between it and {parent.name}",
-            "query",
-        )
-        case.claim(
-            f"{held.node.name} holds the missing rows, but they do not reach {parent.name}.", "confirmed", held_id
-        )
-        return case.conclude(
-            f"{plural(number, 'row')} of {parent.name} that {model.name} refers to {'is' if number == 1 else 'are'} in {held.node.name}, but lost on the way to {parent.name}.",
-            "code",
-            ending=Ending.ANSWERED,
-            next_step=f"Look at the filters and joins between {held.node.name} and {parent.name}.",
-            who=case.owner_of(parent) or f"the owner of {parent.name}",
-            needs_person=f"whether {parent.name} leaves these rows out on purpose is not to be seen from the code",
-            root_node=parent.unique_id,
-            confidence=0.7,
-        )  # fmt: skip
-    feed = _feed_of(case, parent, field, reproduced)
-    late = child_source is not None and _is_behind(
-        case, feed, child_source.node, is_one_of(quoted(child_source.column, adapter), keys)
-    )
-    root = feed if late else child_source.node if child_source else model
-    case.claim(
-        f"No relation upstream of {parent.name} holds them: "
-        + (
-            f"the newest load of {feed.name} is older than these rows."
-            if late
-            else "they were never loaded, or are late."
-        ),
-        "likely",
-        rows_id,
-        *([since_id] if since_id else []),
-    )
-    return case.conclude(
-        f"{plural(number, 'value')} of {model.name}.{column} point to rows that {parent.name} has not received{since}.",
-        "data",
-        next_step=f"Check the load that feeds {parent.name}: if it is late, the next one heals this; else have the rows delivered.",
-        who=case.owner_of(parent) or f"the owner of {parent.name}",
-        needs_person="the missing rows can only come from the load; dropping the ones that refer to them would lose data",
-        root_node=root.unique_id,
-        confidence=0.75,
-    )
+    odd = next((one for one in profile.oddities if not one.columns or read in one.columns), profile.oddities[0])
+    case.claim(f"In {feed.name}, from which {column} is taken, {odd.said}.", "likely", show_loads(case, profile, feed))
+    return feed, f"; in {feed.name}, from which it is taken, {odd.said}"
+
+
+def feed_of(case: CaseFile, node: GraphNode, column: str, reproduced: Trial) -> tuple[GraphNode, str]:
+    """The relation furthest upstream that a column is taken from, as long as there is one way to go."""
+    for _ in range(MOST_LEVELS):
+        above = origins_or_namesakes(case, node, column, reproduced)
+        if len(above) != 1:
+            break
+        node, column = above[0].node, above[0].column
+    return node, column
 
 
 def investigate_conversion(case: CaseFile, model: GraphNode, value: str, reproduced: Trial) -> Investigation | None:
@@ -259,7 +191,7 @@ def investigate_conversion(case: CaseFile, model: GraphNode, value: str, reprodu
         return None
     node, name, rows = next((one for one in seen if one[0].resource_type == "source"), seen[-1])
     where = f"{quoted(name, adapter)} = '{text}'"
-    since, since_id = since_which_load(case, node, where)
+    since, since_ids = why_there(case, node, name, where)
     shown = "a value" if name.lower() in case.hidden else repr(value)
     found_id = case.add(
         f"Where {shown} comes from",
@@ -271,20 +203,20 @@ def investigate_conversion(case: CaseFile, model: GraphNode, value: str, reprodu
         f"{node.name}.{name} holds {shown}, which the cast in {model.name} cannot convert.",
         "confirmed",
         found_id,
-        *([since_id] if since_id else []),
+        *since_ids,
     )
     return case.conclude(
-        f"{node.name}.{name} holds {shown} in {plural(rows, 'row')}{since}, which {model.name} cannot convert.",
+        f"{node.name}.{name} holds {shown} in {plural(rows, 'row')}, which {model.name} cannot convert{since}.",
         "data",
         next_step=f"Have the value mended in {node.name}, or decide what {model.name} should make of it.",
-        who=case.owner_of(node) or f"the owner of {node.name}",
+        who=who_feeds(case, node),
         needs_person="a cast that turns such values into null would lose them silently; what they mean is for a person to say",
         root_node=node.unique_id,
         confidence=0.85,
     )
 
 
-def walk_up(case: CaseFile, model: GraphNode, column: str, reproduced: Trial, condition: object) -> _Source | None:
+def walk_up(case: CaseFile, model: GraphNode, column: str, reproduced: Trial, condition: object) -> Trace | None:
     """Follow a column upstream as long as a parent's column holds offending rows."""
     assert callable(condition)
     node, name, trail = model, column, [f"{model.name}.{column}"]
@@ -297,14 +229,14 @@ def walk_up(case: CaseFile, model: GraphNode, column: str, reproduced: Trial, co
             break
         (node, name), rows = step
         trail.append(f"{node.name}.{name}")
-    return _Source(node, name, rows, tuple(trail))
+    return Trace(node, name, rows, tuple(trail))
 
 
 def _offending_parent(
     case: CaseFile, node: GraphNode, column: str, reproduced: Trial, condition: object
 ) -> tuple[tuple[GraphNode, str], int] | None:
     assert callable(condition)
-    for origin in _origins_or_namesakes(case, node, column, reproduced):
+    for origin in origins_or_namesakes(case, node, column, reproduced):
         rows = first_number(
             case.ask(f"select count(*) as n from {origin.node.relation_name} where {condition(origin.column)}", 1)
         )
@@ -313,7 +245,8 @@ def _offending_parent(
     return None
 
 
-def _origins_or_namesakes(case: CaseFile, node: GraphNode, column: str, reproduced: Trial) -> Sequence[Origin]:
+def origins_or_namesakes(case: CaseFile, node: GraphNode, column: str, reproduced: Trial) -> Sequence[Origin]:
+    """The parents' columns that a column is made of; where its SQL does not tell, those of its name."""
     if node.resource_type not in {"model", "snapshot"}:
         return ()
     known = origins(case, node, column, compiled_sql(case, node, [reproduced.result]))
@@ -321,51 +254,6 @@ def _origins_or_namesakes(case: CaseFile, node: GraphNode, column: str, reproduc
         return known
     parents = (case.graph.get(one) for one in node.depends_on)
     return [Origin(one, name_read(node, column)) for one in parents if one is not None and one.relation_name]
-
-
-def _held_upstream(
-    case: CaseFile, node: GraphNode, column: str, keys: Sequence[str], reproduced: Trial
-) -> Origin | None:
-    """The furthest relation upstream that holds keys which the node itself lacks."""
-    here: Sequence[Origin] = [Origin(node, column)]
-    held = None
-    for _ in range(MOST_LEVELS):
-        here = [up for one in here for up in _origins_or_namesakes(case, one.node, one.column, reproduced)]
-        if not here:
-            break
-        for one in here:
-            if first_number(
-                case.ask(
-                    f"select count(*) as n from {one.node.relation_name} where {is_one_of(quoted(one.column, case.graph.adapter_type), keys)}",
-                    1,
-                )
-            ):
-                held = one
-    return held
-
-
-def _feed_of(case: CaseFile, node: GraphNode, column: str, reproduced: Trial) -> GraphNode:
-    """The relation furthest upstream that a column is taken from, as long as there is one way to go."""
-    for _ in range(MOST_LEVELS):
-        above = _origins_or_namesakes(case, node, column, reproduced)
-        if len(above) != 1:
-            break
-        node, column = above[0].node, above[0].column
-    return node
-
-
-def _is_behind(case: CaseFile, feed: GraphNode, child: GraphNode, where: str) -> bool:
-    """Whether everything in a feed was loaded before the offending rows of another relation were."""
-    loads = [load_columns(columns_of(case, one.relation_name or ""))[:1] for one in (feed, child)]
-    if not all(loads) or feed.unique_id == child.unique_id:
-        return False
-    newest, since = (quoted(one[0], case.graph.adapter_type) for one in loads)
-    found = case.ask(
-        f"select case when (select max({newest}) from {feed.relation_name}) < "
-        f"(select min({since}) from {child.relation_name} where {where}) then 1 else 0 end as is_behind",
-        1,
-    )
-    return first_number(found) == 1
 
 
 def is_one_of(column: str, values: Sequence[str]) -> str:
@@ -379,7 +267,16 @@ def is_spelt_as(column: str, values: Sequence[str]) -> str:
     return is_one_of(f"lower(trim(cast({column} as varchar)))", [value.strip().lower() for value in values])
 
 
-def since_which_load(case: CaseFile, node: GraphNode, where: str) -> tuple[str, str | None]:
+def why_there(case: CaseFile, node: GraphNode, column: str, where: str) -> tuple[str, tuple[str, ...]]:
+    """What the offending rows of a relation have in common, else since which load they come; with what bears it out."""
+    cause = explain_rows(case, node, where, [column])
+    if cause.said:
+        return cause.clause, cause.evidence_ids
+    since, evidence_id = _since_which_load(case, node, where)
+    return since, (evidence_id,) if evidence_id else ()
+
+
+def _since_which_load(case: CaseFile, node: GraphNode, where: str) -> tuple[str, str | None]:
     """Since which load offending rows come, by the load column of a relation that has one."""
     loads = load_columns(columns_of(case, node.relation_name or ""))
     if not loads:
@@ -406,7 +303,7 @@ def since_which_load(case: CaseFile, node: GraphNode, where: str) -> tuple[str, 
     ), evidence_id
 
 
-def _name_origin(case: CaseFile, source: _Source | None, since: str, evidence_ids: Sequence[str]) -> str:
+def _name_origin(case: CaseFile, source: Trace | None, since: str, evidence_ids: Sequence[str]) -> str:
     if source is None:
         return ""
     trail_id = case.add(

@@ -53,6 +53,27 @@ def dialect(adapter_type: str) -> str | None:
     return adapter_type
 
 
+def as_text(expression: str, adapter_type: str) -> str:
+    """An expression cast to text, by the adapter's name of that type."""
+    return f"cast({expression} as {exp.DataType.build('varchar').sql(dialect=dialect(adapter_type))})"
+
+
+def median(expression: str, adapter_type: str) -> str:
+    """The median of an expression over the rows of a group."""
+    if adapter_type == "bigquery":  # has no exact median that aggregates
+        return f"approx_quantiles({expression}, 2)[offset(1)]"
+    if adapter_type in {"postgres", "redshift"}:
+        return f"percentile_cont(0.5) within group (order by {expression})"
+    return f"median({expression})"
+
+
+def minutes_between(earlier: str, later: str, adapter_type: str) -> str:
+    """How many minutes lie between two moments, in the adapter's way."""
+    sql = f"date_diff('minute', cast({earlier} as timestamp), cast({later} as timestamp))"
+    adapter = dialect(adapter_type)
+    return sqlglot.parse_one(sql, read="duckdb").sql(dialect=adapter) if adapter else sql
+
+
 def columns_of(case: CaseFile, relation: str) -> tuple[Column, ...]:
     """The columns that a relation really has now, in order; empty where it does not exist."""
     empty = case.ask(f"select * from {relation} where 1 = 0", 1)
