@@ -15,6 +15,7 @@ from pathlib import Path
 import requests
 import uvicorn
 from pydantic import SecretStr
+from starlette.types import ASGIApp
 
 from da_agent_hub.adapters.github import GitHubTracker
 from da_agent_hub.config import GitHubSettings
@@ -45,14 +46,15 @@ class World:
 
 
 @contextmanager
-def serve_github(home: Path) -> Iterator[tuple[GitHubState, str]]:
-    """The sandbox's GitHub on a free port: its state and its address."""
+def serve_github(home: Path, around: Callable[[ASGIApp], ASGIApp] | None = None) -> Iterator[tuple[GitHubState, str]]:
+    """The sandbox's GitHub on a free port: its state and its address; ``around`` sees all that passes."""
     state = GitHubState(home)
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     url = f"http://127.0.0.1:{port}"
-    server = uvicorn.Server(uvicorn.Config(create_app(state, base_url=url), port=port, log_level="warning"))
+    app: ASGIApp = create_app(state, base_url=url)
+    server = uvicorn.Server(uvicorn.Config(around(app) if around else app, port=port, log_level="warning"))
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     deadline = time.monotonic() + 10
