@@ -83,7 +83,7 @@ class DbtCloudRuns:
         self._cache = ArtifactCache(artifacts_dir)
 
     def finished_runs(self, project: str, since: datetime, until: datetime) -> Sequence[DbtRunSummary]:
-        """Runs that finished in ``[since, until)``, oldest first; those for pull requests and merges are left out.
+        """Runs that finished in ``[since, until)``, oldest first; those for pull requests are left out.
 
         Raises:
             DbtCloudError: the listing failed.
@@ -160,7 +160,7 @@ class DbtCloudRuns:
         return None
 
     def jobs(self, project: str) -> Sequence[DbtJob]:
-        """The project's jobs with their schedules; those for pull requests and merges are left out.
+        """The project's jobs with their schedules; those for pull requests are left out.
 
         Raises:
             DbtCloudError: the listing failed.

@@ -16,7 +16,7 @@ _SHARED_SECONDS = 30.0
 _MOST_PAGES = 100
 _ACTIVE = 1
 _WAITING_STARTING_RUNNING = (1, 2, 3)
-_FOR_A_CHANGE = frozenset({"ci", "merge"})
+_FOR_A_CHANGE = "ci"
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class JobListing:
         self._lock = threading.Lock()
 
     def jobs(self, operation: str) -> Sequence[ListedJob]:
-        """Every job but those for pull requests and merges.
+        """Every job but those for pull requests.
 
         Raises:
             DbtCloudError: they could not be listed.
@@ -82,7 +82,7 @@ class JobListing:
         return list(found.values())
 
     def _job(self, entry: Mapping[str, Any]) -> ListedJob | None:
-        if entry.get("id") is None or entry.get("job_type") in _FOR_A_CHANGE:
+        if entry.get("id") is None or entry.get("job_type") == _FOR_A_CHANGE:
             return None
         job_id, project_id = str(entry["id"]), entry.get("project_id")
         schedule, triggers = _part(entry, "schedule"), _part(entry, "triggers")

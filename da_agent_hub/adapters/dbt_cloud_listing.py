@@ -26,8 +26,8 @@ _PASSES = 3
 
 _WORDS = {10: "success", 20: "error", 30: "cancelled"}
 _GOING = frozenset({1, 2, 3})
-# Runs for a pull request, or for its merge.
-_FOR_A_CHANGE = frozenset({"ci", "merge", "git_provider_webhook"})
+# Runs for a pull request. The merge of one runs in production, and is read.
+_FOR_A_CHANGE = frozenset({"ci", "github_webhook", "git_provider_webhook"})
 _PULL_REQUESTS = (
     "github_pull_request_id", "gitlab_merge_request_id", "azure_pull_request_id", "non_native_pull_request_id",
 )  # fmt: skip
@@ -230,13 +230,13 @@ def part(run: Mapping[str, Any], name: str) -> Mapping[str, Any]:
 
 def _is_for_a_change(run: Mapping[str, Any]) -> bool:
     trigger = part(run, "trigger")
-    schema = _text(trigger.get("schema_override")) or ""
-    return (
-        trigger.get("cause_category") in _FOR_A_CHANGE
-        or part(run, "job").get("job_type") in _FOR_A_CHANGE
-        or any(trigger.get(name) for name in _PULL_REQUESTS)
-        or schema.startswith("dbt_cloud_pr_")
-    )
+    cause, job_type = trigger.get("cause_category"), part(run, "job").get("job_type")
+    if cause in _FOR_A_CHANGE or (_text(trigger.get("schema_override")) or "").startswith("dbt_cloud_pr_"):
+        return True
+    # It may name the pull request that it merged.
+    if "merge" in (cause, job_type):
+        return False
+    return job_type == "ci" or any(trigger.get(name) for name in _PULL_REQUESTS)
 
 
 def _order(run: ListedRun) -> tuple[datetime, str]:

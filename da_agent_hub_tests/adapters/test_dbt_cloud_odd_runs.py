@@ -224,17 +224,35 @@ def test_an_unchanged_poll_asks_once_and_gets_no_body_where_the_server_knows_eta
     "more",
     [
         {"trigger": {"cause_category": "ci"}},
-        {"trigger": {"cause_category": "merge"}},
+        {"trigger": {"cause_category": "github_webhook"}},
         {"trigger": {"cause_category": "git_provider_webhook"}},
+        {"trigger": {"cause_category": "merge", "schema_override": "dbt_cloud_pr_7_12"}},
+        {"trigger": {"cause_category": "ci"}, "job": {"name": "On merge", "job_type": "merge"}},
         {"trigger": {"cause_category": "rerun", "github_pull_request_id": 7}},
         {"trigger": {"cause_category": "api", "gitlab_merge_request_id": 7}},
         {"trigger": {"schema_override": "dbt_cloud_pr_7_12"}},
         {"trigger": None, "job": {"name": "Slim CI", "job_type": "ci"}},
     ],
 )
-def test_runs_for_pull_requests_and_merges_are_left_out(team: Team, more: dict[str, Any]) -> None:
+def test_runs_for_pull_requests_are_left_out(team: Team, more: dict[str, Any]) -> None:
     team.cloud.runs[2] |= more
     assert listed(team.cloud, team.directory) == ["1", "3"]
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"trigger": {"cause_category": "merge"}},
+        {"trigger": {"cause_category": "merge", "github_pull_request_id": 7}},
+        {"trigger": {"cause_category": "rerun", "gitlab_merge_request_id": 7}, "job": {"job_type": "merge"}},
+        {"trigger": None, "job": {"name": "On merge", "job_type": "merge"}},
+    ],
+)
+def test_runs_that_a_merge_began_are_read_for_they_run_in_production(team: Team, more: dict[str, Any]) -> None:
+    team.cloud.runs[2] |= more
+    assert listed(team.cloud, team.directory) == ["1", "2", "3"]
+    team.detect()
+    assert team.kept() == WHOLE
 
 
 def test_freshness_that_a_build_checked_is_read_where_the_run_says_so(team: Team) -> None:
