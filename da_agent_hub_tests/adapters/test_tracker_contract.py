@@ -8,6 +8,7 @@ from datetime import timedelta
 
 import pytest
 from pydantic import SecretStr
+from starlette.types import ASGIApp
 
 from da_agent_hub.adapters.github import GitHubTracker
 from da_agent_hub.config import GitHubSettings
@@ -15,30 +16,59 @@ from da_agent_hub.domain.investigation import FileChange
 from da_agent_hub.domain.issue import IssueDraft, IssueRef, RepoRef
 from da_agent_hub.domain.tracker_error import ForeignWork, NotPermitted, NotThere, TrackerError
 from da_agent_hub.sandbox.github.state import GitHubState
+from da_agent_hub_tests.contracts.github_description import (
+    DESCRIPTION,
+    Exchange,
+    Recorder,
+    need_description,
+    request_faults,
+    response_faults,
+)
 from da_agent_hub_tests.fakes.tracker import FakeTracker, Host
 from da_agent_hub_tests.sandbox_host import PEOPLE, World, sandbox_world, serve_github
 
 
 @pytest.fixture(scope="module")
-def github(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[GitHubState, str]]:
-    with serve_github(tmp_path_factory.mktemp("github")) as served:
+def exchanges() -> list[Exchange]:
+    """All that passed between the adapter and the sandbox."""
+    return []
+
+
+@pytest.fixture(scope="module")
+def github(tmp_path_factory: pytest.TempPathFactory, exchanges: list[Exchange]) -> Iterator[tuple[GitHubState, str]]:
+    def recorded(app: ASGIApp) -> ASGIApp:
+        return Recorder(app, exchanges)
+
+    with serve_github(tmp_path_factory.mktemp("github"), recorded) as served:
         yield served
 
 
 @pytest.fixture(params=["fake", "sandbox"])
-def world(request: pytest.FixtureRequest) -> World:
+def world(request: pytest.FixtureRequest) -> Iterator[World]:
     if request.param == "fake":
         host = Host(people=dict(PEOPLE))
-        return World(
+        yield World(
             host.repo,
             lambda login: FakeTracker(host, login),
             FakeTracker(host, "alice").merge,
             FakeTracker(host, "alice").assign,
             FakeTracker(host, "alice").force_push,
         )
+        return
     state, url = request.getfixturevalue("github")
+    exchanges: list[Exchange] = request.getfixturevalue("exchanges")
     name = "shop" + "".join(sign for sign in request.node.name if sign.isalnum())[:60].lower()
-    return sandbox_world(state, url, name)
+    made = sandbox_world(state, url, name)
+    before = len(exchanges)
+    yield made
+    if DESCRIPTION.exists():
+        passed = exchanges[before:]
+        assert [fault for one in passed for fault in (*request_faults(one), *response_faults(one))] == []
+
+
+@pytest.mark.node
+def test_all_that_these_tests_send_and_receive_can_be_held_to_githubs_description() -> None:
+    need_description()
 
 
 def opened(world: World, *labels: str, title: str = "orders: duplicates", body: str = "Body") -> IssueRef:

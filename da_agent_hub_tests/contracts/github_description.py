@@ -46,11 +46,11 @@ class Exchange:
 
 
 class Recorder:
-    """An ASGI app around another one, which keeps every exchange with its REST API."""
+    """An ASGI app around another one, which adds every exchange with its REST API to ``exchanges``."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, exchanges: list[Exchange]) -> None:
         self._app = app
-        self.exchanges: list[Exchange] = []
+        self.exchanges = exchanges
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or not scope["path"].startswith(_API):
@@ -162,7 +162,11 @@ def operation_of(exchange: Exchange) -> str | None:
 
 @cache
 def _description() -> Any:
-    return json.loads(DESCRIPTION.read_text())
+    described = json.loads(DESCRIPTION.read_text())
+    # Lists of pull requests answer null for a label without a description, as all else does that shows labels.
+    shown = described["components"]["schemas"]["pull-request-simple"]["properties"]["labels"]["items"]["properties"]
+    shown["description"]["nullable"] = True
+    return described
 
 
 @cache

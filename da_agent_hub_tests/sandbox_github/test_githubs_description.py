@@ -65,13 +65,8 @@ class Visitor:
 def recorded(tmp_path_factory: pytest.TempPathFactory) -> list[Exchange]:
     """All that passed in a tour of the whole API."""
     need_description()
-    recorders: list[Recorder] = []
-
-    def around(app: Any) -> Recorder:
-        recorders.append(Recorder(app))
-        return recorders[0]
-
-    with serve_github(tmp_path_factory.mktemp("described"), around) as (state, url):
+    passed: list[Exchange] = []
+    with serve_github(tmp_path_factory.mktemp("described"), lambda app: Recorder(app, passed)) as (state, url):
         sandbox_world(state, url, "shop")
         ask = Visitor(url)
         look_around(ask)
@@ -81,7 +76,7 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> list[Exchange]:
         tag = requests.get(f"{url}/api/v3{REPO}/issues", timeout=30).headers["ETag"]
         requests.get(f"{url}/api/v3{REPO}/issues", headers={"If-None-Match": tag}, timeout=30)
         requests.head(f"{url}/api/v3{REPO}/issues", timeout=30)
-    return recorders[0].exchanges
+    return passed
 
 
 def look_around(ask: Visitor) -> None:
