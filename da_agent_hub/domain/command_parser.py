@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator
 from functools import lru_cache
 from itertools import pairwise
@@ -11,16 +12,34 @@ from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
 from .command import Command, Intent
-from .sanitiser import sanitise
+from .sanitiser import sanitise, tags
 
 _MARKDOWN = MarkdownIt("commonmark").enable(["table", "strikethrough"])
-_DETAILS = re.compile(r"(?i)<(/?)details\b")
+
+# What stands in these is somebody else's words, taken back, shown as a specimen, or not seen before it is opened.
+_NOT_SAID = frozenset({"a", "blockquote", "code", "del", "details", "kbd", "pre", "q", "s", "samp", "strike", "tt"})
+# A mention that something unseen or set apart cuts in two is none; it is an unseen sign, which the words lose again.
+_SEAM = "\u2060"
+_UNSEEN = "\u00ad\u200b-\u200f\u2060-\u2064\ufe00-\ufe0f\ufeff"
+_GAP = " … "
+# An address, TeX and what one tilde strikes out are GitHub's own additions to CommonMark.
+_ADDRESS = re.compile(r"(?i)\b(?:(?:https?|ftp|mailto|xmpp):|www\.)\S+")
+_TEX = re.compile(r"\$\$[^$]*\$\$|(?<![\w$])\$(?=[^\s$])[^$\n]*(?<=[^\s$])\$(?![\w$])")
+_STRUCK_OUT = re.compile(r"(?<![\w~])~(?=[^\s~])[^~\n]*(?<=[^\s~])~(?![\w~])")
+_FOOTNOTE = re.compile(r"\[\^[^\]\s]+\]:")
+# A mail that answers repeats what it answers below one of these lines, with or without signs of quotation.
+_ANSWERED_MAIL = re.compile(
+    r"(?mi)^[ \t]*(?:On\b[^\n]{1,200}\n?[^\n]{0,200}\bwrote:|-{2,}[ ]?(?:Original Message|Forwarded message)[ ]?-{2,}"
+    r"|From:[^\n]{1,200}\n[ \t]*(?:Sent|Date|To|Subject):[^\n]*)[ \t]*$"
+)
+# Text that runs the other way than it is written is not what a person sees.
+_TURNED = re.compile("[\u202d\u202e]")
 
 # A command is short; what follows is its text.
 _MOST_READ = 1_000
 
 _LEAD_IN = re.compile(
-    r"^(?:[\s,:;.!\u2013\u2014-]+|(?:please|pls|hey|hi|hello|ok|okay|now|then|and|just|kindly|could|can|would|will|you|go ahead|"
+    r"^(?::[a-z0-9_+-]+:|[^\w?]+|(?:please|pls|hey|hi|hello|ok|okay|now|then|and|just|kindly|could|can|would|will|you|go ahead|"
     r"let'?s|try to)\b)+"
 )
 _NEGATED = re.compile(
@@ -80,7 +99,11 @@ def mentions(text: str, trigger: str) -> bool:
 
 @lru_cache(maxsize=8)
 def _mention(trigger: str) -> re.Pattern[str]:
-    return re.compile(rf"(?i)(?<![\w@/.`-]){re.escape(trigger)}(?![\w/@\[-]|\.\w)")
+    # After an opening quotation mark it is named, not spoken to, and so it is before a genitive. What is unseen does not
+    # end it: a longer login or an accent may follow.
+    before = "(?<![\\w@/.`\"'\u201c\u201e\u2018\u00ab-])"
+    after = f"(?![{_UNSEEN}]*[\\w/@\\[\u0300-\u036f-]|\\.\\w|['\u2019]\\w)"
+    return re.compile(f"(?i){before}{re.escape(trigger)}{after}")
 
 
 def _said_around(mention: re.Pattern[str], paragraph: str) -> Iterator[tuple[str, str]]:
@@ -116,27 +139,51 @@ def _intent(said: str) -> Intent:
 
 def _visible(text: str) -> Iterator[str]:
     """The paragraphs, headings, list items and cells of a comment that are the author's own words."""
-    quoted = collapsed = 0
+    quoted = 0
+    html = _Html()
     for token in _MARKDOWN.parse(text):
         if token.type in ("blockquote_open", "blockquote_close"):
             quoted += token.nesting
         elif token.type == "html_block":
-            collapsed = _collapsed(collapsed, token.content)
+            html.read(token.content)
         elif token.type == "inline" and not quoted:
-            words, collapsed = _own_words(token.children or [], collapsed)
-            if words:
+            words = _own_words(token.children or [], html)
+            answered = _ANSWERED_MAIL.search(words)
+            words = words[: answered.start()].strip() if answered else words
+            if words and not _FOOTNOTE.match(words) and not _TURNED.search(words):
                 yield words
+            if answered:
+                return
 
 
-def _own_words(tokens: list[Token], collapsed: int) -> tuple[str, int]:
+class _Html:
+    """Which of the elements that a comment opened are still open; their ends may be far from their beginnings."""
+
+    def __init__(self) -> None:
+        self._open: Counter[str] = Counter()
+
+    def read(self, html: str) -> None:
+        for name, closes in tags(html):
+            if name in _NOT_SAID:
+                self._open[name] = max(0, self._open[name] + (-1 if closes else 1))
+
+    @property
+    def is_said(self) -> bool:
+        return not any(self._open.values())
+
+
+def _own_words(tokens: list[Token], html: _Html) -> str:
     words: list[str] = []
     skipped = 0
     for token in tokens:
         if token.type in ("link_open", "s_open", "link_close", "s_close"):
             skipped += token.nesting
+            words.append(_GAP)
         elif token.type == "html_inline":
-            collapsed = _collapsed(collapsed, token.content)
-        elif collapsed or skipped:
+            html.read(token.content)
+            breaks = any(name == "br" for name, _ in tags(token.content))
+            words.append(("\n" if breaks else _SEAM) if html.is_said else _GAP)
+        elif skipped or not html.is_said:
             continue
         elif token.type == "text":
             words.append(token.content)
@@ -144,11 +191,10 @@ def _own_words(tokens: list[Token], collapsed: int) -> tuple[str, int]:
             words.append("\n")
         elif token.type in ("code_inline", "image"):
             # Something stands here: the words on both sides are not neighbours.
-            words.append(" … ")
-    return "".join(words).strip(), collapsed
-
-
-def _collapsed(depth: int, html: str) -> int:
-    for tag in _DETAILS.finditer(html):
-        depth = max(0, depth + (-1 if tag[1] else 1))
-    return depth
+            words.append(_GAP)
+        else:
+            words.append(_SEAM)
+    said = "".join(words)
+    for unsaid in (_ADDRESS, _TEX, _STRUCK_OUT):
+        said = unsaid.sub(_GAP, said)
+    return said.strip(f" \n\t{_SEAM}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import re
 import unicodedata
+from collections.abc import Iterator
 
 # zero width, bidi controls, joiners, fillers, variation selectors, the tag block, control characters: all unseen
 _INVISIBLE = re.compile(
@@ -88,6 +89,19 @@ def sanitise(text: str) -> str:
             return cleaned
         text = cleaned
     return _REFUSED
+
+
+def tags(text: str) -> Iterator[tuple[str, bool]]:
+    """The HTML tags of a text in their order: name in lower case, and whether it closes; none out of a comment."""
+    at = 0
+    while (start := text.find("<", at)) >= 0:
+        if _DECLARATION.match(text, start):
+            at = _end_of_declaration(text, start)
+        elif (tag := _TAG_START.match(text, start)) and (end := _end_of_tag(text, tag.end())) > 0:
+            yield tag["name"].lower(), bool(tag["slash"])
+            at = end
+        else:
+            at = start + 1
 
 
 def _once(text: str) -> str:
