@@ -15,7 +15,7 @@ from rich import box
 from rich.table import Table
 
 from ..domain.error_record import Category, ErrorRecord, RecordState
-from .console import BadConfiguration, Trouble, config_option, console, json_option, read_settings, write_json
+from .console import BadConfiguration, Progress, Trouble, config_option, console, json_option, read_settings, write_json
 
 if TYPE_CHECKING:
     from .dagster_jobs import JobRun, Jobs
@@ -65,8 +65,8 @@ def backfill(
     projects = [name for name in known if not names or name in names]
     started = time.monotonic()
     problems: list[str] = []
-    with dagster_instance() as instance, console.status("starting") as status:
-        jobs = Jobs(settings, instance, status.update, log_level="DEBUG" if verbose else "CRITICAL")
+    with dagster_instance() as instance, Progress() as progress:
+        jobs = Jobs(settings, instance, progress.update, log_level="DEBUG" if verbose else "CRITICAL")
         for project in projects:
             done = set() if again else read_before(jobs, project)
             wanted = [day for day in days_between(begin, end) if day not in done]

@@ -6,11 +6,13 @@ import functools
 import json
 import os
 import sys
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
+import rich.progress
 from rich.console import Console
 
 from ..config import HubSettings, SettingsError, discover, load_settings
@@ -20,6 +22,8 @@ BAD_CONFIGURATION = 2
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 # Links and paths must stay whole when the output is a file, a pipe or a narrow terminal: they get copied.
+# As it is when the command starts: Dagster's own logging is sent elsewhere on the way.
+_STDERR = sys.stderr
 console = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 160)
 
 
@@ -31,6 +35,40 @@ class BadConfiguration(click.ClickException):
     """The configuration cannot be used; ends the command with exit code 2."""
 
     exit_code = BAD_CONFIGURATION
+
+
+class Progress:
+    """What a long command is at: running seconds on a terminal, elsewhere a line on stderr for each step."""
+
+    def __init__(self) -> None:
+        self._started = time.monotonic()
+        self._shown = rich.progress.Progress(
+            rich.progress.SpinnerColumn(),
+            rich.progress.TimeElapsedColumn(),
+            rich.progress.TextColumn("{task.description}", markup=False),
+            console=console,
+            transient=True,
+            disable=not console.is_terminal,
+        )
+        self._task = self._shown.add_task("starting", total=None)
+
+    def update(self, step: str) -> None:
+        """Say the next step."""
+        if console.is_terminal:
+            self._shown.update(self._task, description=step)
+        else:
+            print(f"[{time.monotonic() - self._started:5.0f} s] {step}", file=_STDERR, flush=True)
+
+    def stop(self) -> None:
+        """Take the running line away; doing it twice changes nothing."""
+        self._shown.stop()
+
+    def __enter__(self) -> Progress:
+        self._shown.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
 
 
 def config_option(command: Command) -> Command:

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 from rich.markdown import Markdown
 
-from .console import config_option, console, json_option, read_settings, write_json
+from .console import Progress, config_option, console, json_option, read_settings, write_json
 
 
 @click.command()
@@ -34,8 +34,8 @@ def monitor(config: Path | None, until_now: bool, days: int | None, verbose: boo
     first, last = closed_days(now)
     first = days_before(last, days - 1) if days else first
     last = open_day(now) if until_now else last
-    with dagster_instance() as instance, console.status("starting") as status:
-        jobs = Jobs(settings, instance, status.update, log_level="DEBUG" if verbose else "CRITICAL")
+    with dagster_instance() as instance, Progress() as progress:
+        jobs = Jobs(settings, instance, progress.update, log_level="DEBUG" if verbose else "CRITICAL")
         runs = [jobs.read_days(first, last)]
         problems = list(jobs.read_activity())
         runs += jobs.drain_inbox()
