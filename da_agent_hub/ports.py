@@ -327,6 +327,8 @@ class Workbench(Protocol):
     dbt_directory: str
     target: str
     can_run_dbt: bool
+    # Where the history was cloned in part: its oldest commit and that commit's day.
+    history_begins: str | None
 
     def checkout(self, sha: str) -> None:
         """Move the checkout to a commit, with nothing left over from before."""

@@ -90,7 +90,7 @@ def run_git(arguments: Sequence[str], cwd: Path, environment: Mapping[str, str],
     except subprocess.TimeoutExpired:
         raise CheckoutError(f"git {arguments[0]} took longer than {GIT_SECONDS:.0f} s") from None
     if check and done.returncode != 0:
-        answer = done.stderr.decode(errors="replace").strip()[-500:]
+        answer = done.stderr.decode(errors="replace").strip()[-500:] or f"it ended with {done.returncode}"
         raise CheckoutError(f"git {arguments[0]} failed: {answer}")
     return done.stdout.decode(errors="replace")
 
@@ -130,9 +130,12 @@ class Mirror:
                 self._environment,
             )
             wanted = f"refs/heads/{branch}" if branch else "refs/hub/default"
-            return run_git(
-                ["rev-parse", "--verify", "--quiet", f"{wanted}^{{commit}}"], self.path, self._environment
+            sha = run_git(
+                ["rev-parse", "--verify", "--quiet", f"{wanted}^{{commit}}"], self.path, self._environment, check=False
             ).strip()
+        if not sha:
+            raise CheckoutError(f"{self.url} has no branch {branch}" if branch else f"{self.url} has no commit yet")
+        return sha
 
     def fetch_commit(self, sha: str) -> None:
         """Ask for one commit that no branch holds any more (after a force-push or a squash)."""
@@ -210,6 +213,12 @@ class GitCheckout:
     def head(self) -> str:
         """The commit that is checked out."""
         return self._git("rev-parse", "HEAD").strip()
+
+    def begins_late(self) -> Commit | None:
+        """The oldest commit of a history that was cloned in part, as by ``git clone --depth``; None for a whole one."""
+        if self._git("rev-parse", "--is-shallow-repository").strip() != "true":
+            return None
+        return min(self.commits(None, self.head()), key=lambda one: one.committed_at, default=None)
 
     def inside(self, path: str) -> Path:
         """The absolute place of a path of the repository, symlinks followed.

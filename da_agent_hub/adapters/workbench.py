@@ -51,6 +51,10 @@ class GitWorkbench:
             self.root = private / "repository"
             self._git = GitCheckout(mirror, self.root, home)
             self._git.checkout(self.newest)
+            oldest = self._git.begins_late()
+            self.history_begins = f"{oldest.sha[:10]} of {oldest.committed_at:%Y-%m-%d}" if oldest else None
+            if self.history_begins:
+                self.notes.append(f"the repository was cloned in part: its history begins at {self.history_begins}")
             self._clone = Path(url) if "://" not in url and Path(url).is_dir() else None
             environment = _dbt_environment(home, project.verification.environment)
             production = self._clone / self.dbt_directory if self._clone else None

@@ -191,7 +191,8 @@ def _dbt(
 ) -> subprocess.CompletedProcess[str]:
     flags = ["--no-use-colors", "--log-path", str(work / "logs")]
     return subprocess.run(
-        [sys.executable, "-m", "dbt.cli.main", *flags, *arguments],
+        # Python's own remark on running it as a module would stand before what dbt says.
+        [sys.executable, "-W", "ignore::RuntimeWarning:runpy", "-m", "dbt.cli.main", *flags, *arguments],
         cwd=project.dbt_copy,
         env=environ,
         stdin=subprocess.DEVNULL,

@@ -35,13 +35,24 @@ _GIT_SETTINGS = (
 
 @dataclass(frozen=True)
 class LocalProject:
-    """``original`` is the folder of dbt_project.yml, ``copy`` the private repository, ``dbt_directory`` in it."""
+    """``original`` is the folder of dbt_project.yml, ``copy`` the private repository, ``dbt_directory`` in it.
+
+    ``is_cut`` tells that the history was cloned in part, as by ``git clone --depth``.
+    """
 
     original: Path
     copy: Path
     dbt_directory: str
     name: str
     has_history: bool
+    is_cut: bool = False
+
+    @property
+    def history(self) -> str:
+        """What there is of history, in words."""
+        if not self.has_history:
+            return "none"
+        return "git, cloned in part (`git fetch --unshallow` brings the rest)" if self.is_cut else "git"
 
     @property
     def dbt_copy(self) -> Path:
@@ -115,7 +126,8 @@ def copy_project(project: Path, into: Path) -> LocalProject:
         _commit_all(into)
     except (OSError, shutil.Error) as error:
         raise Trouble(f"{project} cannot be copied to {into}: {error}") from None
-    return LocalProject(project, into, str(relative), _repository_name(top), has_history)
+    is_cut = _git(into, "rev-parse", "--is-shallow-repository").strip() == "true"
+    return LocalProject(project, into, str(relative), _repository_name(top), has_history, is_cut)
 
 
 def _top_folder(project: Path) -> Path | None:

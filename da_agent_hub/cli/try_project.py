@@ -26,7 +26,7 @@ from ..config import (
     VerificationSettings,
 )
 from ..domain.window import Window
-from .console import Trouble, console, json_option, write_json
+from .console import Progress, Trouble, console, json_option, write_json
 from .demo_home import DemoHome, open_home
 from .local_build import LocalRun, build, failed_run_of, private_profile, read_project_file, variables_used
 from .local_project import LocalProject, copy_project, find_project, push
@@ -85,16 +85,16 @@ def _investigate(
 ) -> None:
     from .dagster_jobs import Jobs, dagster_instance, open_day, quiet
 
-    with console.status("") as status:
+    with Progress() as progress:
         _begin_anew(home)
-        status.update(f"copying {original}")
+        progress.update(f"copying {original}")
         project = copy_project(original, home.folder / "project")
         content = read_project_file(project)
         private = home.folder / "private"
         profile = private_profile(project, private, profiles_dir and profiles_dir.absolute(), target)
         runs = home.folder / "runs"
         found = failed_run_of(project, content, runs) or build(
-            project, profile, private, runs, target=target, tell=status.update
+            project, profile, private, runs, target=target, tell=progress.update
         )
         console.print(_what_was_found(found, project))
         if not found.failed:
@@ -108,11 +108,11 @@ def _investigate(
             )
             settings = _reaching_back(settings, day)
             with quiet(home.logs / "dagster.log"), dagster_instance({}) as instance:
-                jobs = Jobs(settings, instance, status.update, log_level="DEBUG")
+                jobs = Jobs(settings, instance, progress.update, log_level="DEBUG")
                 last = max(day.day, open_day(jobs.hub.now())) if found.built_here else day.day
                 done = [jobs.read_days(day.day, last), *jobs.drain_inbox()]
             seen = list(Watch(settings).issues())
-            status.stop()
+            progress.stop()
             _show(seen)
             problems = [f"{run.job} of {run.what}: {error}" for run in done for error in run.errors]
             for problem in problems:
@@ -154,7 +154,7 @@ def _what_was_found(found: LocalRun, project: LocalProject) -> str:
     where = "dbt build on a private copy" if found.built_here else f"{project.original / 'target'}"
     if not found.failed:
         return f"{where}: everything passes, there is nothing to investigate."
-    return f"{where}: there are failures. History of {project.name}: {'git' if project.has_history else 'none'}."
+    return f"{where}: there are failures. History of {project.name}: {project.history}."
 
 
 @contextmanager

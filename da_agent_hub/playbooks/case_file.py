@@ -12,6 +12,8 @@ from ..domain.investigation import Candidate, Ending, Evidence, Finding, Investi
 from ..ports import QueryResult, Workbench
 
 EVIDENCE_CHARACTERS = 4_000
+# How sure a finding about data can be where older code could not be looked at.
+UNSEEN_CODE = 0.6
 
 
 class TimeIsUpError(Exception):
@@ -103,6 +105,12 @@ class CaseFile:
         confidence: float = 0.5,
     ) -> Investigation:
         """The investigation as it stands; where there is no candidate, ``needs_person`` says why."""
+        if cause_kind == "data" and self.bench.history_begins:
+            self.claim(
+                f"A change of the code is not ruled out: the history that was cloned begins at {self.bench.history_begins}.",
+                "possible",
+            )
+            confidence = min(confidence, UNSEEN_CODE)
         if not self.candidates and needs_person is None:
             needs_person = "no change to the code was found that would make the failing node pass"
         return Investigation(

@@ -114,6 +114,12 @@ def test_a_repository_that_is_not_there_is_one_clear_error_without_the_token(tmp
     assert "secret" not in str(error.value)
 
 
+def test_a_branch_that_is_not_there_is_one_clear_error(project: BrokenProject, tmp_path: Path) -> None:
+    mirror = Mirror(tmp_path / "checkouts", str(project.root), None)
+    with pytest.raises(CheckoutError, match=r"has no branch nowhere$"):
+        mirror.fetch(branch="nowhere")
+
+
 def test_the_token_travels_in_a_header_for_its_host_alone(tmp_path: Path) -> None:
     environment = git_environment(tmp_path, "https://git.example/acme/shop.git", "ghp_x")
     held = {key: value for key, value in environment.items() if "Authorization" in value}

@@ -62,6 +62,14 @@ def test_a_project_in_a_sub_directory_is_copied_with_its_repository_and_history(
     assert git(project.copy, "status", "--porcelain") == ""
 
 
+def test_a_history_that_was_cloned_in_part_is_told(repository: Path, tmp_path: Path) -> None:
+    assert copy_project(repository / "dbt", tmp_path / "copy").history == "git"
+    git(repository, "commit", "-q", "--allow-empty", "-m", "Second")
+    git(tmp_path, "clone", "-q", "--depth", "1", f"file://{repository}", "cut")
+    cut = copy_project(tmp_path / "cut" / "dbt", tmp_path / "copy")
+    assert cut.history == "git, cloned in part (`git fetch --unshallow` brings the rest)"
+
+
 def test_what_is_not_committed_becomes_one_more_commit(repository: Path, tmp_path: Path) -> None:
     write(repository, {"dbt/models/a.sql": "select 10", "dbt/models/new.sql": "select 3", "staged.txt": "x"})
     (repository / "dbt/models/b.sql").unlink()

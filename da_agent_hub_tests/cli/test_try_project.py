@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -13,7 +14,7 @@ from click.testing import CliRunner, Result
 
 from da_agent_hub.cli.main import main
 
-from .broken_shop import dbt, fingerprint, git, make_shop, write
+from .broken_shop import FILES, GOOD, commit, dbt, fingerprint, git, make_shop, write
 
 
 def attempt(path: Path, home: Path, *options: str) -> Result:
@@ -32,6 +33,7 @@ def answer(path: Path, home: Path) -> dict[str, Any]:
     command = [sys.executable, "-m", "da_agent_hub.cli", "try", str(path), "--home", str(home), "--json", str(out)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
+    assert re.match(r"\[ +0 s\] copying ", done.stderr)  # each step is told, with its second
     content = json.loads(out.read_text())
     assert isinstance(content, dict)
     assert ("add --stay" in done.stdout) is bool(content["issues"])
@@ -61,7 +63,9 @@ def test_a_project_file_that_dbt_cannot_read_either_is_one_line(tmp_path: Path) 
 def test_a_key_that_dbt_refuses_in_its_project_file_is_one_line(tmp_path: Path) -> None:
     project = make_shop(tmp_path / "shop")
     (project / "dbt_project.yml").write_text("name: shop\nprofile: shop\nversion: ['1']\n")
-    assert "dbt cannot read dbt_project.yml, mend it first" in refused(attempt(project, tmp_path / "home"))
+    said = refused(attempt(project, tmp_path / "home"))
+    assert "dbt cannot read dbt_project.yml, mend it first" in said
+    assert "RuntimeWarning" not in said
 
 
 def test_no_profile_a_wrong_one_and_a_missing_adapter_are_told_apart(
@@ -116,6 +120,35 @@ def test_a_commit_that_broke_a_test_is_found_and_the_project_stays_as_it_was(tmp
     assert issue["fix"]["verified"] is True
     assert "-union all select 1, 10" in issue["fix"]["diff"]
     assert issue["pull_request"]["state"] == "open"
+
+
+@pytest.mark.slow
+def test_where_the_history_was_cloned_in_part_older_code_is_not_ruled_out(tmp_path: Path) -> None:
+    models = "whole/dbt/models"
+    make_shop(tmp_path / "whole")
+    write(tmp_path, {f"{models}/orders.sql": GOOD, f"{models}/tags.sql": "select 10 as amount, 'new' as tag\n"})
+    commit(tmp_path / "whole", "Tag amounts")
+    joined = "select o.* from {{ ref('orders') }} o join {{ ref('tags') }} t on o.amount = t.amount\n"
+    tests = FILES["dbt/models/models.yml"].replace("name: orders", "name: tagged")
+    write(
+        tmp_path,
+        {
+            f"{models}/tags.sql": "select 10 as amount, 'new' as tag union all select 10, 'old'\n",
+            f"{models}/tagged.sql": joined,
+            f"{models}/models.yml": tests,
+        },
+    )
+    commit(tmp_path / "whole", "Join the tags")
+    write(tmp_path, {"whole/README.md": "Orders and their tags.\n"})
+    commit(tmp_path / "whole", "Say what this is")
+    git(tmp_path, "clone", "-q", "--depth", "1", f"file://{tmp_path}/whole", str(tmp_path / "cut"))
+    (issue,) = answer(tmp_path / "cut" / "dbt", tmp_path / "home")["issues"]
+    investigation = issue["investigation"]
+    assert investigation["culprit_sha"] is None
+    assert investigation["confidence"] <= 0.6
+    claims = {one["claim"]: one["certainty"] for one in investigation["findings"]}
+    unseen = [one for one in claims if "not ruled out: the history that was cloned begins at" in one]
+    assert [claims[one] for one in unseen] == ["possible"]
 
 
 @pytest.mark.slow
