@@ -9,12 +9,14 @@ from typing import Any
 import msgspec
 from sqlalchemy import delete, func, select, update
 
-from ..domain.command import InboxEvent
+from ..domain.command import EventKind, InboxEvent
 from ..domain.error_record import ErrorRecord, ProvenCategory
 from ..domain.fix_proposal import FixProposal
 from ..domain.investigation import Investigation
 from . import record_tables as tables
 from .record_rows import RecordRows, as_json, pack, unpack
+
+_OF_NO_ISSUE = (EventKind.DBT_RUN.value, EventKind.DISPATCH.value)
 
 
 class RecordIssues(RecordRows):
@@ -100,7 +102,7 @@ class RecordIssues(RecordRows):
         inbox = tables.inbox_events.c
         return self._all(
             select(inbox.issue_key)
-            .where(inbox.finished.is_(False))
+            .where(inbox.finished.is_(False), inbox.kind.not_in(_OF_NO_ISSUE))
             .group_by(inbox.issue_key)
             .order_by(func.min(inbox.happened_at), func.min(inbox.seq))
         )

@@ -13,6 +13,7 @@ _COMMANDS = {
     "doctor": ("doctor", "Check the configuration and each connection."),
     "monitor": ("monitor", "Do the daily job once, for cron or CI."),
     "try": ("try_project", "Investigate a dbt project of yours, without changing it."),
+    "webhooks": ("webhooks", "Receive webhooks of GitHub and dbt Cloud."),
 }
 
 

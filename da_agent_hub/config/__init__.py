@@ -16,6 +16,7 @@ from .settings import (
     ScheduleSettings,
     StateSettings,
     VerificationSettings,
+    WebhookSettings,
 )
 
 __all__ = [
@@ -35,6 +36,7 @@ __all__ = [
     "SettingsError",
     "StateSettings",
     "VerificationSettings",
+    "WebhookSettings",
     "discover",
     "load_settings",
 ]

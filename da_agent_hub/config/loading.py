@@ -36,6 +36,7 @@ _VARIABLES: dict[Location, str] = {
 _OPTIONAL_VARIABLES = frozenset({"DBT_CLOUD_HOST", "GITHUB_BASE_URL", "ANTHROPIC_API_KEY"})
 
 _BROKEN_TOKEN = "holds a space or a line break, as a file's last one; set it without"  # noqa: S105
+_SHORTEST_WEBHOOK_SECRET = 16
 _REFERENCE = re.compile(r"\$\$(?=\{)|\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}|\$\{")
 _SOURCES: dict[str, type[BaseModel]] = {"dbt_cloud": DbtCloudSource, "dbt_core": DbtCoreSource}
 
@@ -365,8 +366,22 @@ def _contradictions(document: _Document, settings: HubSettings) -> Iterator[tupl
         # Where the hub's days begin after today there is no day to read, and each failure until then would be missed.
         if start > datetime.now(timezone.utc).date():
             yield ("schedule", "start_date"), f"{start} is in the future; write today or a day before it"
+    yield from _weak_secrets(settings)
     if "://" not in settings.state.url.get_secret_value():
         yield ("state", "url"), "not a database address; write sqlite:///hub.db or postgresql+psycopg://USER@HOST/NAME"
+
+
+def _weak_secrets(settings: HubSettings) -> Iterator[tuple[Location, str]]:
+    if settings.webhooks is None:
+        return
+    for name in ("github_secrets", "dbt_cloud_secrets"):
+        for index, secret in enumerate(getattr(settings.webhooks, name)):
+            if len(secret.get_secret_value()) < _SHORTEST_WEBHOOK_SECRET:
+                yield (
+                    ("webhooks", name, index),
+                    f"shorter than {_SHORTEST_WEBHOOK_SECRET} characters; use the one that the webhook was made with, "
+                    "or make one by `openssl rand -hex 32`",
+                )
 
 
 def _is_broken_token(token: SecretStr) -> bool:

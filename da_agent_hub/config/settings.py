@@ -142,6 +142,20 @@ class GitHubSettings(_Settings):
     bot_login: str | None = None
 
 
+class WebhookSettings(_Settings):
+    """Where ``da-agent-hub webhooks`` listens, and the secrets by which it knows who calls.
+
+    Of several secrets any one counts, so that a new one can take turns with the old; dbt Cloud makes one a webhook.
+    GitHub sends no more than ``largest_bytes``.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = Field(default=8642, ge=1, le=65535)
+    github_secrets: list[SecretStr] = []
+    dbt_cloud_secrets: list[SecretStr] = []
+    largest_bytes: int = Field(default=25_000_000, ge=1_000)
+
+
 class ClaudeSettings(_Settings):
     """Claude; without a key the playbooks investigate."""
 
@@ -199,3 +213,4 @@ class HubSettings(_Settings):
     state: StateSettings = StateSettings()
     budgets: BudgetSettings = BudgetSettings()
     schedule: ScheduleSettings = ScheduleSettings()
+    webhooks: WebhookSettings | None = None

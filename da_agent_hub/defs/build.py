@@ -32,7 +32,11 @@ def _definitions(settings: HubSettings, hub: Hub) -> dg.Definitions:
     days = reporting_days(settings.schedule.start_date)
     schedule = settings.schedule
     lineage = load_lineage(hub, settings)
-    daily = [project_assets(project, days, lineage.get(project.name, Lineage()).ends) for project in settings.projects]
+    daily = [
+        asset
+        for project in settings.projects
+        for asset in project_assets(project, days, lineage.get(project.name, Lineage()).ends)
+    ]
     issues = issue_assets([project.name for project in settings.projects])
     jobs = [
         dg.define_asset_job(
@@ -52,8 +56,10 @@ def _definitions(settings: HubSettings, hub: Hub) -> dg.Definitions:
             )
         )
         schedules.append(every_morning_schedule(days))
+        hinted = settings.webhooks is not None and bool(settings.webhooks.dbt_cloud_secrets)
+        hint_seconds = schedule.inbox_poll_seconds if hinted else None
         sensors += [
-            finished_runs_sensor(name, projects, schedule.run_poll_seconds)
+            finished_runs_sensor(name, projects, schedule.run_poll_seconds, hint_seconds)
             for name, projects in accounts(settings.projects).items()
         ]
         sensors += activity_sensors(settings.projects, schedule.issue_poll_seconds)

@@ -8,6 +8,7 @@ import dagster as dg
 import msgspec
 
 from ..config.settings import DbtCloudSource, ProjectSettings
+from ..domain.command import InboxEvent, dbt_account_key
 from ..domain.window import Window
 from ..ports import DbtRunSummary, RecordStore
 from .hub import Hub
@@ -35,11 +36,15 @@ class Asked:
 
 @dataclass
 class Place:
-    """Where the sensor stands: ``tried`` counts, by project and dbt run, how often reading it succeeded without it."""
+    """Where the sensor stands: ``tried`` counts, by project and dbt run, how often reading it succeeded without it.
+
+    ``looked`` is when the source was asked last.
+    """
 
     since: dict[str, datetime] = field(default_factory=dict)
     tried: dict[str, dict[str, int]] = field(default_factory=dict)
     asked: Asked | None = None
+    looked: datetime | None = None
 
 
 def days_to_read(
@@ -64,13 +69,20 @@ def days_to_read(
     return first, last, runs
 
 
-def finished_runs_sensor(name: str, projects: Sequence[ProjectSettings], seconds: int) -> dg.SensorDefinition:
-    """The sensor of one source account."""
+def finished_runs_sensor(
+    name: str, projects: Sequence[ProjectSettings], seconds: int, hint_seconds: int | None = None
+) -> dg.SensorDefinition:
+    """The sensor of one source account, which it asks every ``seconds``.
+
+    With ``hint_seconds`` it looks so often whether a webhook told of an ended run, and then asks at once.
+    """
+    source = projects[0].source
+    account = dbt_account_key(source.account_id) if hint_seconds and isinstance(source, DbtCloudSource) else None
 
     @dg.sensor(
         name=name,
         job_name=DAILY_JOB,
-        minimum_interval_seconds=seconds,
+        minimum_interval_seconds=min(seconds, hint_seconds) if hint_seconds and account else seconds,
         default_status=dg.DefaultSensorStatus.RUNNING,
         description="Lists finished dbt runs; asks for the days of those that were not read and filed yet. Projects: "
         + ", ".join(project.name for project in projects),
@@ -81,6 +93,9 @@ def finished_runs_sensor(name: str, projects: Sequence[ProjectSettings], seconds
         store, now = hub.store, hub.now()
         reconcile(context.instance, store, now)
         place = _read_place(store, name)
+        hints = store.pending_events(account) if account else ()
+        if account and not hints and place.looked and now < place.looked + timedelta(seconds=seconds):
+            return dg.SkipReason("no webhook told of an ended run, and the account was asked just now")
         again = None
         if place.asked is not None:
             standing = _standing(context.instance, store, name, place.asked, now)
@@ -94,17 +109,20 @@ def finished_runs_sensor(name: str, projects: Sequence[ProjectSettings], seconds
             else:
                 again = place.asked
             place.asked = None
+        place.looked = now
         unread = {
             project.name: _unread(context, hub, project, place, now) for project in _oldest_first(projects, place)
         }
         wanted = days_to_read(unread, again)
         if wanted is None:
             _write_place(store, name, place)
+            _finish(store, hints)
             return dg.SkipReason("every finished dbt run is read and filed")
         first, last, wanted_runs = wanted
         key = new_run_key(store, name, now)
         place.asked = Asked(key, now, first, last, wanted_runs)
         _write_place(store, name, place)
+        _finish(store, hints)
         return dg.RunRequest(
             run_key=key,
             tags={**range_tags(first, last), **NO_RETRIES},
@@ -116,6 +134,11 @@ def finished_runs_sensor(name: str, projects: Sequence[ProjectSettings], seconds
         )
 
     return finished_dbt_runs
+
+
+def _finish(store: RecordStore, hints: Sequence[InboxEvent]) -> None:
+    for hint in hints:
+        store.finish_event(hint.event_id, "the account was asked")
 
 
 def accounts(projects: Sequence[ProjectSettings]) -> Mapping[str, Sequence[ProjectSettings]]:

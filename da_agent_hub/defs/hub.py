@@ -105,6 +105,8 @@ class Hub:
         ]
         if self.settings.claude.api_key is not None:
             secrets.append(self.settings.claude.api_key)
+        if self.settings.webhooks is not None:
+            secrets += [*self.settings.webhooks.github_secrets, *self.settings.webhooks.dbt_cloud_secrets]
         return [secret.get_secret_value() for secret in secrets]
 
     def _once(self, name: str, make: Callable[[], T]) -> T:

@@ -18,6 +18,7 @@ from ..domain.fix_proposal import FixProposal
 from ..domain.investigation import Investigation
 from ..domain.issue import Issue, IssueRef
 from ..domain.markdown import escape
+from ..domain.tracker_error import NotThere
 from ..ports import IssueTracker, RecordStore
 from .hub import Hub
 from .lease import FILING_WAIT_SECONDS, Lease, LeaseTaken, held_lease, project_scope
@@ -79,6 +80,7 @@ class IssueWork:
         """
         from ..stages.collaborate import answer, plan_event
 
+        self._follow_hints()
         planned = []
         for event in self.store.pending_events(self.key):
             if self.store.attempts(self.key) > MOST_DEATHS:
@@ -104,6 +106,25 @@ class IssueWork:
             if plan is not None:
                 planned.append(Planned(event, plan))
         return planned
+
+    def _follow_hints(self) -> None:
+        """Read what webhooks named; what people did there then waits as if polling had found it."""
+        from ..stages.activity import look_at
+
+        for hint in self.store.pending_events(self.key):
+            if hint.kind is not EventKind.LOOK:
+                continue
+
+            def look(hint: InboxEvent = hint) -> str:
+                try:
+                    new = look_at(self.tracker, self.store, self.hub.github(self.ref.repo), hint)
+                except NotThere:
+                    return f"{hint.subject} is gone"
+                return f"looked: {new} new events"
+
+            outcome = self._attempt(hint, look)
+            if outcome is not None:
+                self.store.finish_event(hint.event_id, outcome)
 
     def planned(self) -> Sequence[Planned]:
         """What waits and has its plan."""

@@ -7,8 +7,11 @@ from datetime import datetime
 from enum import Enum
 
 
+COMMAND_LABELS = frozenset({"claude:fix", "claude:investigate", "claude:collaborate"})
+
+
 class EventKind(str, Enum):
-    """What moved an issue."""
+    """What moved an issue, or was told by a webhook: ``LOOK`` at an issue, ``DBT_RUN`` ended, ``DISPATCH`` of GitHub."""
 
     FILED = "filed"
     COMMENT = "comment"
@@ -17,13 +20,17 @@ class EventKind(str, Enum):
     CLOSED = "closed"
     REOPENED = "reopened"
     MERGED = "merged"
+    LOOK = "look"
+    DBT_RUN = "dbt_run"
+    DISPATCH = "dispatch"
 
 
 @dataclass(frozen=True)
 class InboxEvent:
     """One thing that happened to an issue; ``event_id`` is unique for ever, so that seeing it twice changes nothing.
 
-    ``subject`` is the label, the assignee or the comment's id; ``text`` the comment's body; ``body_hash`` the SHA-256
+    ``issue_key`` is what it waits for, an issue but for ``DBT_RUN`` and ``DISPATCH``. ``subject`` is the label, the
+    assignee, the comment's id or what to look at; ``text`` the comment's body; ``body_hash`` the SHA-256
     of that body, by which a later edit is noticed.
     """
 
@@ -36,6 +43,11 @@ class InboxEvent:
     text: str = ""
     body_hash: str = ""
     detail: dict[str, str] = field(default_factory=dict)
+
+
+def dbt_account_key(account_id: int) -> str:
+    """What an event of a dbt Cloud account waits for."""
+    return f"dbt-cloud:{account_id}"
 
 
 class Intent(str, Enum):

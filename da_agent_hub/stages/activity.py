@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from hashlib import sha256
 
 from ..config import GitHubSettings
-from ..domain.command import EventKind, InboxEvent
+from ..domain.command import COMMAND_LABELS, EventKind, InboxEvent
 from ..domain.command_parser import mentions
 from ..domain.issue import GITHUB_COM, Comment, Issue, IssueRef, RepoRef, TimelineEvent
 from ..domain.issue_text import HUB_LABEL
@@ -17,11 +17,11 @@ from ..domain.marker import is_marked
 from ..domain.tracker_error import NotThere
 from ..ports import IssueTracker, RecordStore
 
-COMMAND_LABELS = frozenset({"claude:fix", "claude:investigate", "claude:collaborate"})
-
 # GitHub's times are whole seconds, and its list may lag behind what was just written.
 _OVERLAP = timedelta(minutes=2)
 _MOST_ISSUES = 40
+# An issue is marked as changed a moment after the label or the assignment that changed it.
+_SETTLING = timedelta(seconds=5)
 _FIX_BRANCH = re.compile(r"claude/issue-(?P<number>[0-9]{1,9})(?:-|$)")
 
 
@@ -91,6 +91,21 @@ def read_activity(
         },
     )
     return Activity(True, tuple(issue.ref for issue in looked_at), new, more)
+
+
+def look_at(tracker: IssueTracker, store: RecordStore, github: GitHubSettings, hint: InboxEvent) -> int:
+    """Read the issue or pull request that a webhook named, as polling would; returns how many events were new.
+
+    What the hint says is not believed: it tells where to look, and where polling never began, since when.
+
+    Raises:
+        TrackerError: where GitHub could not be read.
+    """
+    issue = tracker.issue(IssueRef.parse(hint.subject))
+    cursor = store.cursor(f"activity:{issue.ref.repo}")
+    told = hint.happened_at - _SETTLING
+    started = datetime.fromisoformat(cursor["started"]) if cursor else told
+    return store.add_events(_Reader(tracker, store, github, tracker.login(), told, started).events_of(issue))
 
 
 @dataclass(frozen=True)

@@ -3,10 +3,13 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
+from pydantic import SecretStr
 
+from da_agent_hub.config import WebhookSettings
 from da_agent_hub.defs.dbt_runs import accounts
 from da_agent_hub.defs.names import DAILY_JOB
 from da_agent_hub.defs.partitions import RANGE_END, RANGE_START
+from da_agent_hub.domain.command import EventKind, InboxEvent, dbt_account_key
 
 from .hub_world import World, dagster_instance, dbt_run, project
 
@@ -135,3 +138,35 @@ def test_each_account_has_a_sensor_of_its_own() -> None:
     elsewhere = other.model_copy(update={"source": other.source.model_copy(update={"account_id": 8})})
     assert list(accounts([shop, other])) == ["finished_dbt_runs"]
     assert list(accounts([shop, elsewhere])) == ["finished_dbt_runs_shop", "finished_dbt_runs_freight"]
+
+
+def test_a_webhook_of_an_ended_run_has_the_account_asked_at_once_and_once(
+    tmp_path: Path, instance: dg.DagsterInstance
+) -> None:
+    world = World(tmp_path)
+    world.configure(webhooks=WebhookSettings(dbt_cloud_secrets=[SecretStr("a-secret-of-dbt-cloud")]))
+    sensor = world.defs.get_repository_def().get_sensor_def(SENSOR)
+    assert sensor.minimum_interval_seconds == world.settings.schedule.inbox_poll_seconds
+    assert world.tick(SENSOR, instance) == []
+    world.sources["shop"].runs = [dbt_run("1", "2026-11-23T08:59")]
+    world.clock.forward(seconds=10)
+    assert world.tick(SENSOR, instance) == []
+    ended = InboxEvent("dbt-cloud:wev_1", dbt_account_key(7), EventKind.DBT_RUN, "dbt Cloud", world.clock())
+    world.hub.store.add_events([ended])
+    assert world.tick("inbox", instance) == []
+    (request,) = world.tick(SENSOR, instance)
+    assert days(request) == ("2026-11-23", "2026-11-23")
+    assert world.hub.store.pending_events(dbt_account_key(7)) == []
+
+
+def test_without_a_webhook_the_account_is_asked_as_often_as_the_settings_say(
+    tmp_path: Path, instance: dg.DagsterInstance
+) -> None:
+    world = World(tmp_path)
+    world.configure(webhooks=WebhookSettings(dbt_cloud_secrets=[SecretStr("a-secret-of-dbt-cloud")]))
+    assert world.tick(SENSOR, instance) == []
+    world.sources["shop"].runs = [dbt_run("1", "2026-11-23T08:59")]
+    world.clock.forward(seconds=59)
+    assert world.tick(SENSOR, instance) == []
+    world.clock.forward(seconds=1)
+    assert len(world.tick(SENSOR, instance)) == 1
