@@ -1,7 +1,12 @@
-"""What every ``IssueTracker`` keeps to: the fake in memory, and the real adapter over HTTP against the sandbox."""
+"""What every ``IssueTracker`` keeps to: the fake in memory, and the real adapter over HTTP.
+
+The adapter speaks to the sandbox, where all that passes is held to GitHub's description too, and to a GitHub that
+somebody else wrote, as far as that one goes.
+"""
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Iterator
 from datetime import timedelta
@@ -24,6 +29,7 @@ from da_agent_hub_tests.contracts.github_description import (
     request_faults,
     response_faults,
 )
+from da_agent_hub_tests.contracts.myworld_host import found_company, serve_myworld
 from da_agent_hub_tests.fakes.tracker import FakeTracker, Host
 from da_agent_hub_tests.sandbox_host import PEOPLE, World, sandbox_world, serve_github
 
@@ -43,7 +49,39 @@ def github(tmp_path_factory: pytest.TempPathFactory, exchanges: list[Exchange]) 
         yield served
 
 
-@pytest.fixture(params=["fake", "sandbox"])
+@pytest.fixture(scope="module")
+def myworld(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with serve_myworld(tmp_path_factory.mktemp("myworld")) as url:
+        yield url
+
+
+# It needs Python 3.11.
+_OTHERS = ["myworld"] if sys.version_info >= (3, 11) else []
+_NO_GIT_DATA = "it serves no blobs, trees and commits of Git's data"
+# What it does not serve as GitHub does, by test; once it does, that test says so by failing.
+_NOT_ON_MYWORLD = {
+    "test_lists_longer_than_a_page_are_read_to_their_end": "its links to the next page lead to api.github.com",
+    "test_labels_are_made_once_and_making_them_again_changes_nothing": "it makes labels with issues only",
+    "test_comments_come_oldest_first_and_since_looks_at_changes": "it does not know since for comments",
+    "test_an_edited_comment_keeps_its_id": "its comments cannot be edited",
+    "test_a_reaction_given_twice_is_one": "it has no reactions",
+    "test_labels_assignments_closings_and_reopenings_are_events_with_their_actor": "it has no events of issues",
+    "test_an_unchanged_repository_answers_a_known_etag_with_nothing": "it gives no ETag",
+    "test_people_without_access_cannot_be_assigned": "it does not tell who can be assigned",
+    "test_committing_the_same_change_again_keeps_the_commit": _NO_GIT_DATA,
+    "test_commits_that_somebody_added_to_a_fix_branch_are_never_overwritten": _NO_GIT_DATA,
+    "test_a_single_commit_that_somebody_force_pushed_to_a_fix_branch_is_never_overwritten": _NO_GIT_DATA,
+    "test_an_own_commit_on_an_older_base_is_replaced": _NO_GIT_DATA,
+    "test_a_pull_request_is_found_by_its_branch_and_known_as_merged": _NO_GIT_DATA,
+    "test_a_second_pull_request_of_an_open_branch_is_refused": _NO_GIT_DATA,
+    **{
+        f"test_permissions_are_told_and_strangers_have_none[myworld-{login}-{permission}]": "it knows no permissions"
+        for login, permission in PEOPLE.items()
+    },
+}
+
+
+@pytest.fixture(params=["fake", "sandbox", *_OTHERS])
 def world(request: pytest.FixtureRequest) -> Iterator[World]:
     if request.param == "fake":
         host = Host(people=dict(PEOPLE))
@@ -54,6 +92,12 @@ def world(request: pytest.FixtureRequest) -> Iterator[World]:
             FakeTracker(host, "alice").assign,
             FakeTracker(host, "alice").force_push,
         )
+        return
+    if request.param == "myworld":
+        whole, bare = request.node.name, request.node.originalname
+        if lacks := _NOT_ON_MYWORLD.get(whole) or _NOT_ON_MYWORLD.get(bare):
+            request.applymarker(pytest.mark.xfail(reason=lacks, strict=True))
+        yield found_company(request.getfixturevalue("myworld")).world()
         return
     state, url = request.getfixturevalue("github")
     exchanges: list[Exchange] = request.getfixturevalue("exchanges")
