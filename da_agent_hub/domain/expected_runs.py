@@ -15,7 +15,8 @@ from cronsim import CronSim, CronSimError
 from .dbt import DbtRun
 from .failure import Failure, FailureKind
 
-MISSED_RUN = "missed_run"
+# Stands in the place of a run's id where it was no run that ended a silence.
+NO_LONGER_SCHEDULED = "no longer scheduled"
 # How many missing runs are counted one by one.
 _MOST_COUNTED = 100
 _EVERY_WEEKDAY = "0,1,2,3,4,5,6"

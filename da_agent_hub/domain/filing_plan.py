@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from .error_record import Category, ErrorRecord, RecordState
+from .expected_runs import NO_LONGER_SCHEDULED
+from .failure import FailureKind
 from .issue import Issue, IssueDraft, IssueRef
 from .issue_text import (
     CATEGORY_PREFIX,
@@ -349,9 +351,19 @@ def _labels(record: ErrorRecord, known: KnownIssue) -> tuple[str, ...] | None:
 def _how(record: ErrorRecord, merged: IssueRef | None) -> str:
     if merged:
         return f"The fix in #{merged.number} was merged before it."
+    if record.latest.kind is FailureKind.MISSED_RUN:
+        return _how_silence_ended(record)
     if record.code_changed_since:
         return "The project's code changed between the last failure and this run."
     if record.good_runs:
         runs = "1 good run" if record.good_runs == 1 else f"{record.good_runs} good runs"
         return f"Nothing in the project's code changed; {runs} since the last failure really ran it."
     return "A later run ran it and was good."
+
+
+def _how_silence_ended(record: ErrorRecord) -> str:
+    if record.recovered is not None and record.recovered.run_id == NO_LONGER_SCHEDULED:
+        return "The job is not expected to run any more."
+    if record.good_runs:
+        return "The job runs again."
+    return "The job runs again; that this run failed is a failure of its own."

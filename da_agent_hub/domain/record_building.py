@@ -10,7 +10,7 @@ from .built_code import BuiltCode
 from .classification import OUTAGES, Classification, classify, found_rows
 from .dbt import DbtRun, GraphNode, Outcome, ProjectGraph
 from .error_record import Category, Downtime, ErrorRecord, Sighting
-from .expected_runs import JobsSeen, Silence, let_go, silences
+from .expected_runs import NO_LONGER_SCHEDULED, JobsSeen, Silence, let_go, silences
 from .expert_routing import RoutingFacts, first_expert
 from .failure import Failure, FailureKind
 from .fingerprint import fingerprint
@@ -174,16 +174,18 @@ class _Fold:
         return [run for run in self._runs if job_id in ("", run.job_id)]
 
     def _heard_again(self, cause: _Cause) -> list[Observation]:
-        """Good runs of a job that was silent, and looks at which it was not expected to run any more."""
+        """Runs of a job that was silent, however they ended, and looks at which it was not expected to run any more."""
         failure = cause.judged.failure
         found = [
-            Observation((run.finished_at, run.run_id, 0), Sighting(run.run_id, run.url, run.finished_at, run.git_sha))
+            Observation(
+                (run.finished_at, run.run_id, 0),
+                Sighting(run.run_id, run.url, run.finished_at, run.git_sha),
+                good=run.status == "success",
+            )
             for run in self._runs_of(failure.job_id)
-            if run.status == "success"
         ]
-        said = "no longer scheduled"
-        left = self._let_go.get(failure.job_id, ())
-        return found + [Observation((at, said, 0), Sighting(said, failure.run_url, at)) for at in left]
+        said, left = NO_LONGER_SCHEDULED, self._let_go.get(failure.job_id, ())
+        return found + [Observation((at, said, 0), Sighting(said, failure.run_url, at), good=False) for at in left]
 
     def _observations(self, cause: _Cause) -> list[Observation]:
         if cause.judged.failure.kind is FailureKind.MISSED_RUN:

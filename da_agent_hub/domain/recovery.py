@@ -21,13 +21,15 @@ Position = tuple[datetime, str, int]
 class Observation:
     """One run's word on a cause: ``failure`` None means that the node ran and was good.
 
-    ``root`` is another cause's fingerprint where the failure followed from that one.
+    ``root`` is another cause's fingerprint where the failure followed from that one. ``good`` False beside no failure
+    means that the cause is gone all the same, as a job that was silent and then ran and failed is silent no more.
     """
 
     position: Position
     sighting: Sighting
     failure: Failure | None = None
     root: str | None = None
+    good: bool = True
 
 
 @dataclass
@@ -71,6 +73,10 @@ def episodes(observations: Sequence[Observation], category: Category, good_runs:
                 found.append(current)
             current.failures.append(seen)
             current.good_runs, current.code_changed, last_good_run = 0, False, ""
+            continue
+        if not seen.good:
+            if current is not None and current.recovered is None:
+                current.recovered = seen.sighting
             continue
         last_good = seen.sighting
         if current is None or seen.sighting.run_id == last_good_run:

@@ -4,6 +4,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 import dagster as dg
+import pytest
 
 from da_agent_hub.defs.names import DAILY_JOB
 from da_agent_hub.domain.expected_runs import DbtJob
@@ -21,8 +22,12 @@ def morning(world: World, instance: dg.DagsterInstance, day: int) -> None:
     assert world.execute(DAILY_JOB, request, instance).success
 
 
-def test_the_morning_files_one_issue_for_a_job_that_did_not_run_and_closes_it_after_the_next_good_run(
-    tmp_path: Path,
+@pytest.mark.parametrize(
+    ("failing", "told"),
+    [(None, "The job runs again."), ("Division by zero", "that this run failed is a failure of its own")],
+)
+def test_the_morning_files_one_issue_for_a_job_that_did_not_run_and_closes_it_after_its_next_run(
+    tmp_path: Path, failing: str | None, told: str
 ) -> None:
     world = World(tmp_path)
     source = world.sources["shop"]
@@ -37,9 +42,11 @@ def test_the_morning_files_one_issue_for_a_job_that_did_not_run_and_closes_it_af
             assert world.issues() == [f"{first.job_name}: missed run [open]"]
         (issue,) = world.hosts["shop"].issues.values()
         assert "has not finished a run since 2026-11-24 02:00 UTC; 2 runs are missing" in issue.body
-        source.runs.append(dbt_run("2", "2026-11-27T02:00"))
+        source.runs.append(dbt_run("2", "2026-11-27T02:00", failing=failing))
         morning(world, instance, 27)
-        assert world.issues() == [f"{first.job_name}: missed run [closed]"]
+        assert world.issues()[0] == f"{first.job_name}: missed run [closed]"
+        assert len(world.issues()) == (2 if failing else 1)
+        assert told in world.hosts["shop"].threads[issue.ref.number][-1].body
 
 
 def test_a_poll_for_finished_runs_asks_for_no_jobs(tmp_path: Path) -> None:

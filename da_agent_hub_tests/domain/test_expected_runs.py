@@ -54,17 +54,31 @@ def test_a_job_that_is_silent_past_its_schedule_is_one_record_in_plain_words() -
     assert record.last_good.at == datetime(2026, 11, 22, 2, 11, tzinfo=timezone.utc)
 
 
-def test_the_next_good_run_of_the_job_recovers_it_and_no_other_run_does() -> None:
+def test_the_next_run_of_the_job_recovers_it_and_that_of_another_job_does_not() -> None:
     looks = [look(day) for day in (20, 21, 22)]
     assert [one.state for one in records([ran(21, job="8")], looks)] == [RecordState.OPEN]
-    assert [one.state for one in records([ran(23, status="error")], looks) if one.error_class == "missed_run"] == [
-        RecordState.OPEN
-    ]
     (record,) = records([ran(23)], looks)
-    assert record.state is RecordState.RECOVERED
+    assert (record.state, record.good_runs) == (RecordState.RECOVERED, 1)
     again = records([ran(23)], [*looks, look(23), look(24)])
     assert [(one.episode, one.state) for one in again] == [(2, RecordState.OPEN)]
     assert again[0].fingerprint == record.fingerprint
+
+
+@pytest.mark.parametrize("status", ["error", "cancelled"])
+def test_a_run_that_fails_ends_the_silence_has_a_record_of_its_own_and_is_no_good_run(status: str) -> None:
+    looks = [look(day) for day in (20, 21, 22)]
+    failed = ran(23, status=status)
+    silence, own = records([failed], looks)
+    assert (silence.error_class, silence.state, silence.good_runs) == ("missed_run", RecordState.RECOVERED, 0)
+    assert silence.recovered is not None
+    assert silence.recovered.run_id == failed.run_id
+    assert own.error_class != "missed_run"
+    assert (own.latest.run_id, own.state) == (failed.run_id, RecordState.OPEN)
+    good = ran(20)
+    (again,) = [one for one in records([good, failed], [*looks, look(25)]) if one.error_class == "missed_run"]
+    assert (again.episode, again.state) == (2, RecordState.OPEN)
+    assert again.last_good is not None
+    assert again.last_good.run_id == good.run_id
 
 
 def test_a_job_is_not_judged_by_a_time_before_it_was_first_seen() -> None:
