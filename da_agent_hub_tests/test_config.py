@@ -313,6 +313,24 @@ def test_the_file_is_found_by_variable_first_and_then_here(tmp_path: Path, monke
     assert discover({"DA_AGENT_HUB_CONFIG": "/etc/hub.yaml"}) == Path("/etc/hub.yaml")
 
 
+APP = "  - app: {app_id: 7, private_key_file: hub.pem}\n"
+
+
+def test_the_hub_is_an_app_or_has_a_token_and_never_both(tmp_path: Path) -> None:
+    token = "  - token: ${GITHUB_API_TOKEN}\n"
+    settings = load_settings(write(tmp_path, GOOD.replace(token, APP)), SECRETS)
+    assert settings.github[0].app is not None
+    assert settings.github[0].app.private_key_file == tmp_path / "hub.pem"
+    for wrong, told in (
+        (APP + "    token: ${GITHUB_API_TOKEN}\n", "stands beside `app`; keep one"),
+        ("  - trigger: '@hub'\n", "or `app` for a GitHub App"),
+        ("  - app: {app_id: 7}\n", "either private_key or private_key_file"),
+    ):
+        (problem,) = problems(write(tmp_path, GOOD.replace(token, wrong)))
+        assert "github[0]" in problem
+        assert told in problem
+
+
 def test_the_example_in_the_docs_is_valid() -> None:
     example = Path(__file__).parents[1] / "docs" / "hub.example.yaml"
     settings = load_settings(example, SECRETS)
@@ -328,7 +346,7 @@ def test_the_example_in_the_docs_shows_every_section() -> None:
 def test_the_example_in_the_docs_shows_every_key() -> None:
     """Those that stand in a comment, because few need them, included."""
     example = (Path(__file__).parents[1] / "docs" / "hub.example.yaml").read_text()
-    whole = yaml.safe_load(re.sub(r"(?m)^(\s*)# ((?:- |  )?)(?=[a-z_]+: )", r"\1\2", example))
+    whole = yaml.safe_load(re.sub(r"(?m)^(\s*)# ((?:- |(?:  )+)?)(?=[a-z_]+: )", r"\1\2", example))
     assert list(_missing(HubSettings, [whole], "")) == []
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import quote
 
 import requests
-from github import Auth, Github
+from github import Github, GithubException
 from requests.utils import parse_header_links
 from urllib3.util import Retry
 
@@ -20,6 +20,7 @@ from ..domain.issue_text import HUB_LABEL
 from ..domain.redaction import REDACTED, SHORTEST_SECRET, redact
 from ..domain.tracker_error import NotPermitted, NotThere, RateLimited, Refused, TrackerError, Unanswered
 from .github_answers import LOOK_FIRST, comment, head_sha, issue, pull_request, timeline_event, understood
+from .github_auth import AppIdentity, auth_of, refusal
 from .github_commits import FixBranch
 
 BRANCH_PREFIX = "claude/"
@@ -49,10 +50,10 @@ class GitHubTracker:
     def __init__(self, settings: GitHubSettings, secrets: Sequence[str] = ()) -> None:
         """Speak to the host of ``settings``; ``secrets`` are configured values that leave in no text."""
         self._settings = settings
-        self._token = settings.token.get_secret_value()
-        self._secrets = [one for one in (self._token, *secrets) if len(one) >= SHORTEST_SECRET]
+        own = [settings.token.get_secret_value()] if settings.token else []
+        self._secrets = [one for one in (*own, *secrets) if len(one) >= SHORTEST_SECRET]
         self._requester = Github(
-            auth=Auth.Token(self._token),
+            auth=auth_of(settings),
             base_url=settings.base_url,
             timeout=_TIMEOUT_SECONDS,
             retry=_RETRY,
@@ -65,7 +66,9 @@ class GitHubTracker:
         self._login: str | None = None
 
     def login(self) -> str:
-        """The hub's own login; a GitHub App's token cannot ask for it, so that the setting ``bot_login`` then says it."""
+        """The hub's own login, which a GitHub App asks for by its key; where none is told, ``bot_login`` says it."""
+        if self._login is None and self._settings.app is not None:
+            self._login = AppIdentity.of(self._settings, self._settings.app).login()
         if self._login is None:
             try:
                 self._login = str(self._read("ask who the token is", "/user", key="login"))
@@ -326,6 +329,9 @@ class GitHubTracker:
         try:
             status, answered, text = self._requester.requestJson(verb, path, parameters, dict(headers or {}), body)
             answer = json.loads(text) if text else None
+        except GithubException as unsigned:
+            # Only minting an App's token raises these here; every other answer is read below.
+            raise refusal(f"{what} (mint a token first)", unsigned) from None
         except (requests.RequestException, OSError) as lost:
             raise Unanswered(what, None, type(lost).__name__, next_step) from lost
         except ValueError as broken:

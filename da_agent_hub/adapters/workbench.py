@@ -21,6 +21,7 @@ from .dbt_artifacts import UnreadableArtifactError, read_manifest
 from .dbt_process import DbtProcess, WorkerDiedError
 from .dbt_profile import PrivateProfile, write_private_profile
 from .git_checkout import GitCheckout, Mirror, PrivateDirectory
+from .github_auth import git_token
 from .read_only_sql import QueryRefusedError, read_only_select
 
 QUERY_SECONDS = 60.0
@@ -41,7 +42,7 @@ class GitWorkbench:
         checkouts = state.checkouts_dir.absolute()
         checkouts.mkdir(parents=True, exist_ok=True)
         url = clone_url(project, github)
-        mirror = Mirror(checkouts, url, github.token.get_secret_value() if github else None)
+        mirror = Mirror(checkouts, url, git_token(github) if github and "://" in url else None)
         self.newest = mirror.fetch(branch=project.branch)
         self._private = PrivateDirectory(checkouts)
         try:

@@ -182,6 +182,9 @@ def _repository(project: ProjectSettings, hub: Hub) -> str:
     branch, _ = tracker.default_branch(repo)
     issues = len(tracker.hub_issues(repo))
     login = tracker.login()
+    if hub.github(repo).app is not None:
+        # GitHub tells what an App may do where it is installed, and not as a collaborator.
+        return f"{login} reads it, default branch {branch}, {issues} issues of the hub"
     try:
         permission = tracker.permission(repo, login)
     except NotPermitted:

@@ -15,7 +15,7 @@ from pydantic import BaseModel, SecretStr, ValidationError
 
 from ..domain.issue import GITHUB_COM, RepoRef
 from ..domain.redaction import redact
-from .settings import DbtCloudSource, DbtCoreSource, HubSettings
+from .settings import DbtCloudSource, DbtCoreSource, GitHubSettings, HubSettings
 from .taxonomy_files import problem_of
 
 CONFIG_VARIABLE = "DA_AGENT_HUB_CONFIG"
@@ -326,10 +326,7 @@ def _contradictions(document: _Document, settings: HubSettings) -> Iterator[tupl
             yield ("github", index, "base_url"), "not an http(s) address; write https://HOST/api/v3"
         elif github.host != GITHUB_COM and urlsplit(github.base_url).netloc == "api.github.com":
             yield ("github", index, "base_url"), f"missing for this host; write https://{github.host}/api/v3"
-        if not github.token.get_secret_value().strip():
-            yield ("github", index, "token"), "empty; write ${GITHUB_API_TOKEN} and set that variable"
-        elif _is_broken_token(github.token):
-            yield ("github", index, "token"), _BROKEN_TOKEN
+        yield from _proof_of_identity(("github", index), github)
     names = [project.name for project in settings.projects]
     for index, project in enumerate(settings.projects):
         at: Location = ("projects", index)
@@ -369,6 +366,19 @@ def _contradictions(document: _Document, settings: HubSettings) -> Iterator[tupl
     yield from _weak_secrets(settings)
     if "://" not in settings.state.url.get_secret_value():
         yield ("state", "url"), "not a database address; write sqlite:///hub.db or postgresql+psycopg://USER@HOST/NAME"
+
+
+def _proof_of_identity(at: Location, github: GitHubSettings) -> Iterator[tuple[Location, str]]:
+    token, app = github.token, github.app
+    if (token is None) == (app is None):
+        missing = "missing; add this key, or `app` for a GitHub App"
+        yield (*at, "token"), missing if token is None else "stands beside `app`; keep one of the two"
+    elif token is not None and not token.get_secret_value().strip():
+        yield (*at, "token"), "empty; write ${GITHUB_API_TOKEN} and set that variable"
+    elif token is not None and _is_broken_token(token):
+        yield (*at, "token"), _BROKEN_TOKEN
+    if app is not None and (app.private_key is None) == (app.private_key_file is None):
+        yield (*at, "app"), "give either private_key or private_key_file"
 
 
 def _weak_secrets(settings: HubSettings) -> Iterator[tuple[Location, str]]:
@@ -415,6 +425,12 @@ def _anchored(settings: HubSettings, folder: Path) -> HubSettings:
         projects.append(
             project.model_copy(update={"source": source, "verification": verification, "taxonomy": taxonomy})
         )
+    hosts = [
+        github.model_copy(update={"app": github.app.model_copy(update={"private_key_file": anchor(key)})})
+        if github.app is not None and (key := github.app.private_key_file) is not None
+        else github
+        for github in settings.github
+    ]
     state = settings.state
     url = re.sub(
         r"^(sqlite(?:\+\w+)?:///)(?=[^/:?])",
@@ -425,6 +441,7 @@ def _anchored(settings: HubSettings, folder: Path) -> HubSettings:
     return settings.model_copy(
         update={
             "projects": projects,
+            "github": hosts,
             "claude": settings.claude.model_copy(update={"agents_dir": anchor(settings.claude.agents_dir)}),
             "state": state.model_copy(
                 update={

@@ -132,12 +132,25 @@ class ProjectSettings(_Settings):
     taxonomy: list[Path] = []
 
 
+class GitHubAppSettings(_Settings):
+    """A GitHub App, by the text of its private key or the file that holds it.
+
+    Without ``installation_id`` it is the only installation that the App has.
+    """
+
+    app_id: int
+    private_key: SecretStr | None = None
+    private_key_file: Path | None = None
+    installation_id: int | None = None
+
+
 class GitHubSettings(_Settings):
-    """One GitHub host: github.com, or an Enterprise server by its API base URL."""
+    """One GitHub host: github.com, or an Enterprise server by its API base URL; with a token, or as an App."""
 
     host: str = "github.com"
     base_url: str = "https://api.github.com"
-    token: SecretStr
+    token: SecretStr | None = None
+    app: GitHubAppSettings | None = None
     trigger: str = Field(default="@claude", min_length=2)
     bot_login: str | None = None
 

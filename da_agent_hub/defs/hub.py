@@ -99,7 +99,9 @@ class Hub:
     @cached_property
     def secrets(self) -> Sequence[str]:
         """The configured secrets themselves, for redaction."""
-        secrets = [github.token for github in self.settings.github]
+        secrets = [github.token for github in self.settings.github if github.token is not None]
+        apps = [github.app for github in self.settings.github if github.app is not None]
+        secrets += [app.private_key for app in apps if app.private_key is not None]
         secrets += [
             project.source.token for project in self.settings.projects if isinstance(project.source, DbtCloudSource)
         ]

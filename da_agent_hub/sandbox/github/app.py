@@ -18,7 +18,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from . import api_git, api_issues, api_pulls, api_repos, git_http, pages
+from . import api_git, api_issues, api_pulls, api_repos, apps, git_http, pages
 from .bare_repo import GitError
 from .call import API, Call, Endpoint, Reply
 from .errors import ApiError, not_found
@@ -46,6 +46,7 @@ def create_app(
     for method, path, endpoint in (*api_repos.ROUTES, *api_issues.ROUTES, *api_pulls.ROUTES, *api_git.ROUTES):
         endpoints.setdefault(path, {})[method] = endpoint
     routes: list[BaseRoute] = [api.route(path, by_method) for path, by_method in endpoints.items()]
+    routes.extend(apps.routes(state))
     routes.extend(faults.routes() if faults else ())
     routes.append(Route("/api/{rest:path}", api.unknown, methods=["GET", "POST", "PUT", "PATCH", "DELETE"]))
     routes.extend(git_http.routes(state))
@@ -143,7 +144,7 @@ class _Api:
         header = request.headers.get("authorization")
         if not header:
             return None
-        user = user_of_header(db, header)
+        user = user_of_header(db, header, self.state.now())
         if user is None:
             raise ApiError(401, "Bad credentials")
         return user

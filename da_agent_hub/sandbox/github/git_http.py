@@ -49,7 +49,7 @@ class _Service:
         challenge = PlainTextResponse("Authentication required\n", 401, {"WWW-Authenticate": 'Basic realm="GitHub"'})
         with self.state.snapshot() as db:
             header = request.headers.get("authorization")
-            user = user_of_header(db, header) if header else None
+            user = user_of_header(db, header, self.state.now()) if header else None
             if header and user is None:
                 return None, challenge
             login = user["login"] if user else None

@@ -14,8 +14,11 @@ from starlette.requests import Request
 from .state import token_hash
 
 
-def user_of_header(db: sqlite3.Connection, header: str) -> Any:
-    """The user whose token an Authorization header carries (``token``, ``Bearer`` or ``Basic``), or None."""
+def user_of_header(db: sqlite3.Connection, header: str, now: str) -> Any:
+    """The user whose token an Authorization header carries (``token``, ``Bearer`` or ``Basic``), or None.
+
+    An App's tokens count until they expire, as of ``now`` in GitHub's way of writing it.
+    """
     scheme, _, value = header.partition(" ")
     tokens: Sequence[str] = ()
     if scheme.lower() in ("token", "bearer"):
@@ -28,6 +31,12 @@ def user_of_header(db: sqlite3.Connection, header: str) -> Any:
         tokens = (password, name)
     for token in filter(None, tokens):
         user = db.execute("select * from users where token_hash = ?", (token_hash(token),)).fetchone()
+        if user is None:
+            user = db.execute(
+                "select users.* from app_tokens join apps on apps.id = app_id join users on login = slug || '[bot]' "
+                "where app_tokens.token_hash = ? and expires_at > ?",
+                (token_hash(token), now),
+            ).fetchone()
         if user is not None:
             return user
     return None

@@ -56,6 +56,14 @@ create table if not exists reviews (
   id integer primary key, issue_id integer not null references issues,
   author_id integer not null references users, state text not null, body text not null, commit_id text not null,
   submitted_at text not null);
+create table if not exists apps (
+  id integer primary key autoincrement, slug text not null unique, public_key text not null,
+  token_seconds integer not null);
+create table if not exists installations (
+  id integer primary key autoincrement, app_id integer not null references apps, account text not null,
+  created_at text not null);
+create table if not exists app_tokens (
+  token_hash text primary key, app_id integer not null references apps, expires_at text not null);
 create table if not exists requests (
   id integer primary key autoincrement, time text not null, method text not null, path text not null,
   login text, status integer not null, body_hash text, body text);
