@@ -171,13 +171,13 @@ class RecordStore(Protocol):
 
     # the way to GitHub
     def link_issue(self, fingerprint: str, issue_key: str) -> None:
-        """Remember the newest issue of a record."""
+        """Remember the newest issue of a record; of several records that one issue has, the first stands for all."""
 
     def issue_of(self, fingerprint: str) -> str | None:
         """The newest issue key of a record."""
 
     def record_of(self, issue_key: str) -> ErrorRecord | None:
-        """The record that an issue was filed for."""
+        """The record that an issue was filed for, or that stands for all of a digest's."""
 
     def filed_until(self, project: str) -> datetime | None:
         """Up to when the project's records were filed as issues."""

@@ -24,24 +24,26 @@ class RecordIssues(RecordRows):
 
     # the way to GitHub
     def link_issue(self, fingerprint: str, issue_key: str) -> None:
-        """Remember the newest issue of a record."""
-        row = {"fingerprint": fingerprint, "issue_key": issue_key}
+        """Remember the newest issue of a record; of several records that one issue has, the first stands for all."""
+        link = self._insert(tables.record_issues).values(fingerprint=fingerprint, issue_key=issue_key)
         with self._write() as connection:
-            self._put(connection, tables.issue_links, row, key=["issue_key"])
+            connection.execute(link.on_conflict_do_nothing())
 
     def issue_of(self, fingerprint: str) -> str | None:
         """The newest issue key of a record."""
-        links = tables.issue_links.c
+        links = tables.record_issues.c
         query = select(links.issue_key).where(links.fingerprint == fingerprint).order_by(links.seq.desc()).limit(1)
         return self._one(query)  # type: ignore[no-any-return]
 
     def record_of(self, issue_key: str) -> ErrorRecord | None:
-        """The record that an issue was filed for."""
-        kept, links = tables.error_records.c, tables.issue_links.c
+        """The record that an issue was filed for, or that stands for all of a digest's."""
+        kept, links = tables.error_records.c, tables.record_issues.c
         payload = self._one(
             select(kept.payload)
-            .join_from(tables.issue_links, tables.error_records, links.fingerprint == kept.fingerprint)
+            .join_from(tables.record_issues, tables.error_records, links.fingerprint == kept.fingerprint)
             .where(links.issue_key == issue_key)
+            .order_by(links.seq)
+            .limit(1)
         )
         return None if payload is None else msgspec.json.decode(payload, type=ErrorRecord)
 

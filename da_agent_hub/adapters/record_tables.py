@@ -21,7 +21,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.types import TypeDecorator
 
-SCHEMA_VERSION = "r0003"
+SCHEMA_VERSION = "r0004"
 
 
 class UtcTime(TypeDecorator[datetime]):
@@ -106,12 +106,24 @@ proven_categories = Table(
     Column("payload", Text, nullable=False),
 )
 
-issue_links = Table(
-    "issue_links",
+record_issues = Table(
+    "record_issues",
     metadata,
     Column("seq", Integer, primary_key=True, autoincrement=True),
-    Column("fingerprint", String(200), nullable=False, index=True),
-    Column("issue_key", String(400), nullable=False, unique=True),
+    Column("fingerprint", String(200), nullable=False),
+    Column("issue_key", String(400), nullable=False),
+    Index("record_issues_once", "fingerprint", "issue_key", unique=True),
+    Index("record_issues_by_issue", "issue_key"),
+)
+
+issue_lives = Table(
+    "issue_lives",
+    metadata,
+    Column("issue_key", String(400), primary_key=True),
+    Column("project", String(200), nullable=False, index=True),
+    Column("state", String(30), nullable=False),
+    Column("opened_at", UtcTime, nullable=False),
+    Column("payload", Text, nullable=False),
 )
 
 filed_marks = Table(

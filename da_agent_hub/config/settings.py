@@ -84,7 +84,8 @@ class FilterSettings(_Settings):
     names, tags and owners may hold of a test or of the node that it tests.
 
     Comments on one issue about changes (another category, a worse priority, a recurrence) are at least
-    ``suppression_hours`` apart; its text is kept up to date all the same.
+    ``suppression_hours`` apart; its text is kept up to date all the same. More than ``storm_size`` new records in one
+    filing become one digest issue.
     """
 
     severity: Literal["error", "warn"] = "error"
@@ -100,6 +101,7 @@ class FilterSettings(_Settings):
     exclude_packages: list[str] = []
     quarantine: list[QuarantineSettings] = []
     suppression_hours: float = Field(default=24.0, ge=0)
+    storm_size: int = Field(default=20, ge=1)
 
 
 class PriorityRule(_Settings):

@@ -37,10 +37,11 @@ class Note:
 
 @dataclass(frozen=True)
 class OpenIssue:
-    """No issue stands for this record."""
+    """No issue stands for this record, or for any of the ``members`` that a digest is to stand for."""
 
     record: ErrorRecord
     draft: IssueDraft
+    members: tuple[ErrorRecord, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -120,13 +121,19 @@ def plan_filing(
     text: IssueText,
     history: datetime | None = None,
     quiet: timedelta = timedelta(0),
+    before: Mapping[str, int] | None = None,
 ) -> tuple[Decision, ...]:
     """One decision a record: open, update, reopen or leave alone. Recovered records are left to ``plan_resolution``.
 
     What failed last before ``history`` and has recovered gets no issue any more. Within ``quiet`` after a comment on a
-    change the next is held back; it is told later, where it still holds then.
+    change the next is held back; it is told later, where it still holds then. ``before`` maps fingerprints to the number
+    of the digest that told of them earlier.
     """
-    return tuple(_file(record, known.get(record.fingerprint), as_of, text, history, quiet) for record in records)
+    told = before or {}
+    return tuple(
+        _file(record, known.get(record.fingerprint), as_of, text, history, quiet, told.get(record.fingerprint))
+        for record in records
+    )
 
 
 def plan_resolution(
@@ -179,6 +186,7 @@ def _file(
     text: IssueText,
     history: datetime | None,
     quiet: timedelta,
+    before: int | None,
 ) -> Decision:
     if known is None:
         if record.quarantine and (record.quarantine.holds(as_of) or record.state is RecordState.RECOVERED):
@@ -187,7 +195,7 @@ def _file(
             return LeaveAlone(record, None, "it is a false positive, and no issue stands for it")
         if record.state is RecordState.RECOVERED and history is not None and record.last_seen < history:
             return LeaveAlone(record, None, "it had recovered before the hub's time, and is kept as history")
-        return _open(record, as_of, text)
+        return _open(record, as_of, text, previous=before)
     reason = _reason_to_leave(record, known, as_of)
     if reason:
         return LeaveAlone(record, known.issue.ref, reason)

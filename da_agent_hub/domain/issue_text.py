@@ -41,7 +41,7 @@ LABELS: dict[str, tuple[str, str]] = {
     "false-positive": ("ededed", "A person said that there is nothing to fix: the hub stays silent"),
 }
 
-_CATEGORY_WORDS = {
+CATEGORY_WORDS = {
     Category.TRANSIENT: "transient failure",
     Category.CODE_FIX: "code fix required",
     Category.DATA_QUALITY: "data quality issue",
@@ -88,7 +88,7 @@ class IssueText:
 
     def title(self, record: ErrorRecord) -> str:
         """Short and stable: no count in it changes from day to day."""
-        plain = " ".join("".join(sign if sign.isprintable() else " " for sign in self._clean(record.title)).split())
+        plain = " ".join("".join(sign if sign.isprintable() else " " for sign in self.clean(record.title)).split())
         return cut_title(plain or f"{self._name(record.node)} fails")
 
     def body(
@@ -101,7 +101,7 @@ class IssueText:
             self._facts(record),
             self._message(record),
             f"### What to do next\n\n{_NEXT_STEPS[record.category]}\n\n{self._commands(record)}",
-            self._conversation(),
+            self.conversation(),
         ]
         text = "\n\n".join(part for part in parts if part)
         return f"{cut(text, BODY_LIMIT - len(marker) - 2)}\n\n{marker}"
@@ -112,12 +112,12 @@ class IssueText:
         if category_is_news(record, category):
             before = escape(category.replace("_", " "), 60)
             why = self._why(record)
-            parts.append(f"The category is now **{_CATEGORY_WORDS[record.category]}**, it was {before} ({why}).")
+            parts.append(f"The category is now **{CATEGORY_WORDS[record.category]}**, it was {before} ({why}).")
             if record.flaky_evidence:
-                parts.append(f"It looks flaky: {escape(self._clean(record.flaky_evidence), 400)}")
+                parts.append(f"It looks flaky: {escape(self.clean(record.flaky_evidence), 400)}")
             parts.append(_NEXT_STEPS[record.category])
         if priority != record.priority.value:
-            reason = escape(self._clean(record.priority_reason), 300)
+            reason = escape(self.clean(record.priority_reason), 300)
             now = self._reasoned(
                 f"The priority is now **{record.priority.value}**, it was {escape(priority, 20)}", reason
             )
@@ -128,7 +128,7 @@ class IssueText:
         """What the thread is told where a failure came back after it had recovered or was closed."""
         again = record.first_bad or Sighting(record.latest.run_id, record.latest.run_url, record.last_seen)
         last = f" The last good run before was {_sighting(record.last_good)}." if record.last_good else ""
-        message = fenced(self._clean(record.latest.message), "text", 1_500)
+        message = fenced(self.clean(record.latest.message), "text", 1_500)
         return f"It fails again since {_sighting(again)}.{last}\n\n{message}"
 
     def recovered(self, record: ErrorRecord, how: str) -> str:
@@ -139,7 +139,7 @@ class IssueText:
         earlier = f"{_duration(record.recovered.at - since)} earlier"
         if record.episode > 1:
             failed = (
-                f"It had come back {earlier}; in all it failed {how_often(record)} since {_when(record.first_seen)}."
+                f"It had come back {earlier}; in all it failed {how_often(record)} since {when(record.first_seen)}."
             )
         elif record.occurrences == 1:
             failed = f"It failed once, {earlier}."
@@ -155,11 +155,11 @@ class IssueText:
             found = f" and found {_count(failure.failures, 'row')}" if failure.failures else ""
             opening = f"**{kind[:1].upper()}{kind[1:]} {self._code(self._name(record.node))}** fails {where}{found}."
         else:
-            opening = f"**{escape(self._clean(record.title), 300)}**, {where}."
+            opening = f"**{escape(self.clean(record.title), 300)}**, {where}."
         if others := self._some([one for one in record.members if one != record.node], "more node"):
             opening += f" The same cause fails {others}."
         if record.flaky_evidence:
-            opening += f"\n\nIt looks flaky: {escape(self._clean(record.flaky_evidence), 400)}"
+            opening += f"\n\nIt looks flaky: {escape(self.clean(record.flaky_evidence), 400)}"
         if previous:
             opening += f"\n\nThe same failure was handled before in #{previous}."
         return opening
@@ -169,14 +169,14 @@ class IssueText:
         place = f", {self._code(failure.path + (f':{failure.line}' if failure.line else ''))}" if failure.path else ""
         last = Sighting(failure.run_id, failure.run_url, record.last_seen, failure.git_sha)
         rows = [
-            ("Failing since", _sighting(record.first_bad) if record.first_bad else _when(record.first_seen)),
+            ("Failing since", _sighting(record.first_bad) if record.first_bad else when(record.first_seen)),
             ("Last good run", _sighting(record.last_good) if record.last_good else "none that the hub has read"),
             (
                 "Last seen",
                 f"{_sighting(last)}, step {failure.step}{place}; failed {how_often(record)} in all",
             ),
-            ("Category", self._reasoned(_CATEGORY_WORDS[record.category], self._why(record))),
-            ("Priority", self._reasoned(record.priority.value, escape(self._clean(record.priority_reason), 300))),
+            ("Category", self._reasoned(CATEGORY_WORDS[record.category], self._why(record))),
+            ("Priority", self._reasoned(record.priority.value, escape(self.clean(record.priority_reason), 300))),
             ("Impact", self._impact(record)),
             ("Skipped by it", self._some(record.skipped, "node") or "nothing"),
             ("Owner", self._owner(record)),
@@ -199,13 +199,13 @@ class IssueText:
             return ""
         email = f" ({self._code(record.owner.email)})" if record.owner.email else ""
         exposure = f", of the exposure {self._code(record.owner.exposure)}" if record.owner.exposure else ""
-        return f"{escape(self._clean(record.owner.name), 100)}{email}{exposure}"
+        return f"{escape(self.clean(record.owner.name), 100)}{email}{exposure}"
 
     def _message(self, record: ErrorRecord) -> str:
         failure = record.latest
-        text = f"### What dbt said\n\n{fenced(self._clean(failure.message) or '(no message)', 'text', _MESSAGE_LIMIT)}"
+        text = f"### What dbt said\n\n{fenced(self.clean(failure.message) or '(no message)', 'text', _MESSAGE_LIMIT)}"
         if failure.compiled_sql:
-            sql = fenced(self._clean(failure.compiled_sql), "sql", _SQL_LIMIT)
+            sql = fenced(self.clean(failure.compiled_sql), "sql", _SQL_LIMIT)
             text += f"\n\n<details><summary>Failing SQL</summary>\n\n{sql}\n\n</details>"
         return text
 
@@ -219,7 +219,8 @@ class IssueText:
             commands.append(f"git log --stat {good[:10]}..{bad[:10]}")
         return fenced("\n".join(commands), "sh") if commands else ""
 
-    def _conversation(self) -> str:
+    def conversation(self) -> str:
+        """How to talk to the hub."""
         said = {
             "investigate": "looks for the cause again",
             "create PR": "tries to fix it and opens a verified pull request",
@@ -246,18 +247,19 @@ class IssueText:
             return "the run"
         node = self.graph.get(unique_id) if self.graph else None
         if node:
-            return self._clean(node.name)
+            return self.clean(node.name)
         parts = unique_id.split(".")
-        return self._clean(".".join(parts[2:3]) if len(parts) > 2 else unique_id)
+        return self.clean(".".join(parts[2:3]) if len(parts) > 2 else unique_id)
 
     def _reasoned(self, what: str, why: str) -> str:
         return f"{what}: {why}" if why else what
 
-    def _clean(self, text: str) -> str:
+    def clean(self, text: str) -> str:
+        """Text without secrets."""
         return redact(text, self.secrets)
 
     def _code(self, text: str) -> str:
-        return code(self._clean(text))
+        return code(self.clean(text))
 
 
 def how_often(record: ErrorRecord) -> str:
@@ -269,8 +271,8 @@ def failed_since(record: ErrorRecord) -> str:
     """The end of a sentence about a record: how often it failed, since when, and where last."""
     last = run_link(record.latest.run_id, record.latest.run_url)
     if record.occurrences == 1:
-        return f"failed once, in {last} at {_when(record.last_seen)}"
-    return f"failed {how_often(record)} since {_when(record.first_seen)}, last in {last}"
+        return f"failed once, in {last} at {when(record.last_seen)}"
+    return f"failed {how_often(record)} since {when(record.first_seen)}, last in {last}"
 
 
 def marker_of(
@@ -311,14 +313,14 @@ def category_is_news(record: ErrorRecord, told: str) -> bool:
 def correction_words(proof: ProvenCategory) -> str:
     """From what a category was corrected and why, as half a sentence."""
     return (
-        f"corrected from {_CATEGORY_WORDS[proof.given]}, because the cause is commit {code(_short(proof.culprit_sha))}"
+        f"corrected from {CATEGORY_WORDS[proof.given]}, because the cause is commit {code(_short(proof.culprit_sha))}"
     )
 
 
 def correction_sentence(proof: ProvenCategory) -> str:
     """What the findings say of a category that they correct."""
     return (
-        f"The category was corrected from {_CATEGORY_WORDS[proof.given]} to {_CATEGORY_WORDS[proof.category]}, because "
+        f"The category was corrected from {CATEGORY_WORDS[proof.given]} to {CATEGORY_WORDS[proof.category]}, because "
         f"the cause is commit {code(_short(proof.culprit_sha))} and not the data."
     )
 
@@ -338,7 +340,7 @@ def cut_title(text: str) -> str:
 
 def _sighting(sighting: Sighting) -> str:
     at = f" at {code(sighting.git_sha[:10])}" if sighting.git_sha else ""
-    return f"{run_link(sighting.run_id, sighting.run_url)}, {_when(sighting.at)}{at}"
+    return f"{run_link(sighting.run_id, sighting.run_url)}, {when(sighting.at)}{at}"
 
 
 def run_link(run_id: str, url: str) -> str:
@@ -351,7 +353,8 @@ def _count(number: int | None, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else 's'}" if number is not None else noun
 
 
-def _when(moment: datetime) -> str:
+def when(moment: datetime) -> str:
+    """A moment to the minute, in UTC."""
     return f"{moment.astimezone(timezone.utc):%Y-%m-%d %H:%M} UTC"
 
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any
 from urllib.parse import quote
 
 _MARKER = re.compile(r"<!-- da-agent-hub:record=(?P<json>\{[^\n<>]*\}) -->")
+_DIGEST = re.compile(r"<!-- da-agent-hub:digest=(?P<json>\{[^\n<>]*\}) -->")
 _NAME = "da-agent-hub"
 
 
@@ -76,17 +78,59 @@ class RecordMarker:
             # A body from before these were there stays as it is.
             if value or name not in ("noted_at", "heard_category", "heard_priority")
         }
-        text = json.dumps(values, sort_keys=True, separators=(",", ":"))
-        # Such signs stand only inside JSON strings; escaped there, no text can end this comment or open another.
-        for sign, escaped in (("<", r"\u003c"), (">", r"\u003e"), ("&", r"\u0026"), ("--", r"-\u002d")):
-            text = text.replace(sign, escaped)
-        return f"<!-- {_NAME}:record={text} -->"
+        return f"<!-- {_NAME}:record={_hidden_json(values)} -->"
 
     @classmethod
     def read(cls, body: str) -> RecordMarker | None:
         """The last marker of a body that can be read, or None. Trust it only in a body that the hub itself wrote."""
         read = (_record_marker(found) for found in reversed(_MARKER.findall(body)))
         return next((marker for marker in read if marker), None)
+
+
+@dataclass(frozen=True)
+class DigestMarker:
+    """What a digest issue remembers: the fingerprints that it stands for, and whether it told that it is over.
+
+    The first member is the one whose record stands for all; ``as_of`` is the moment up to which runs had been read.
+    """
+
+    project: str
+    members: tuple[str, ...]
+    over: bool
+    as_of: datetime
+
+    def __str__(self) -> str:
+        values = {
+            "project": self.project,
+            "members": list(self.members),
+            "over": self.over,
+            "as_of": self.as_of.astimezone(timezone.utc).isoformat(),
+        }
+        return f"<!-- {_NAME}:digest={_hidden_json(values)} -->"
+
+    @classmethod
+    def read(cls, body: str) -> DigestMarker | None:
+        """The last marker of a body that can be read, or None. Trust it only in a body that the hub itself wrote."""
+        read = (_digest_marker(found) for found in reversed(_DIGEST.findall(body)))
+        return next((marker for marker in read if marker), None)
+
+
+def _hidden_json(values: Mapping[str, Any]) -> str:
+    text = json.dumps(values, sort_keys=True, separators=(",", ":"))
+    # Such signs stand only inside JSON strings; escaped there, no text can end this comment or open another.
+    for sign, escaped in (("<", r"\u003c"), (">", r"\u003e"), ("&", r"\u0026"), ("--", r"-\u002d")):
+        text = text.replace(sign, escaped)
+    return text
+
+
+def _digest_marker(text: str) -> DigestMarker | None:
+    try:
+        values = json.loads(text)
+        members = tuple(str(one) for one in values["members"])
+        marker = DigestMarker(str(values["project"]), members, bool(values["over"]), _moment(values["as_of"]))
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
+        return None
+    return marker if members else None
 
 
 def _record_marker(text: str) -> RecordMarker | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 
 from ..domain.error_record import ErrorRecord
 from ..domain.filing_plan import (
@@ -21,6 +22,7 @@ from ..domain.issue import Comment, Issue, IssueRef, RepoRef
 from ..domain.issue_text import LABELS
 from ..domain.markdown import BODY_LIMIT, cut
 from ..domain.marker import RecordMarker, has_key, key_marker
+from ..domain.storm import KnownDigest, digest_of_each, known_digests
 from ..domain.tracker_error import NotThere, RateLimited, TrackerError
 from ..ports import IssueTracker, RecordStore
 
@@ -34,17 +36,27 @@ class Carried:
     problem: str | None = None
 
 
-def find_known(
-    repo: RepoRef, tracker: IssueTracker, store: RecordStore, records: Iterable[ErrorRecord]
-) -> dict[str, KnownIssue]:
-    """The issue of each fingerprint: by its marker, or by the store's link where the hub's label was taken off.
+@dataclass(frozen=True)
+class Standing:
+    """What stands on GitHub for a project's records: their own issues by fingerprint, and digests, newest first."""
+
+    known: Mapping[str, KnownIssue]
+    digests: tuple[KnownDigest, ...]
+
+    def covered(self, records: Iterable[ErrorRecord], as_of: datetime) -> dict[str, KnownDigest]:
+        """The digest that speaks for a record in place of an issue of its own, by fingerprint."""
+        return digest_of_each(records, self.digests, self.known, as_of)
+
+
+def find_standing(repo: RepoRef, tracker: IssueTracker, store: RecordStore, records: Iterable[ErrorRecord]) -> Standing:
+    """What there is: by its marker, or by the store's link where the hub's label was taken off.
 
     Raises:
         TrackerError: if the list could not be read; nothing may be filed without it.
     """
     issues = {str(issue.ref): issue for issue in tracker.hub_issues(repo)}
     linked = {record.fingerprint: key for record in records if (key := store.issue_of(record.fingerprint))}
-    for key in linked.values():
+    for key in dict.fromkeys(linked.values()):
         ref = IssueRef.parse(key)
         if key not in issues and ref.repo == repo:
             try:
@@ -54,7 +66,8 @@ def find_known(
             # GitHub answers for a transferred issue with the one it became.
             if issue.ref == ref:
                 issues[key] = issue
-    return known_issues(issues.values(), tracker.login(), linked)
+    login = tracker.login()
+    return Standing(known_issues(issues.values(), login, linked), known_digests(issues.values(), login, linked))
 
 
 def known_after(known: Mapping[str, KnownIssue], carried: Iterable[Carried]) -> dict[str, KnownIssue]:

@@ -9,9 +9,11 @@ from datetime import datetime, timedelta
 from ..config import DbtCloudSource, ProjectSettings
 from ..domain.command import EventKind, InboxEvent
 from ..domain.dbt import ProjectGraph
+from ..domain.digest_text import DigestText
 from ..domain.error_record import ErrorRecord, RecordState
 from ..domain.filing_plan import (
     NOTHING_NEW,
+    CloseIssue,
     Decision,
     KnownIssue,
     LeaveAlone,
@@ -22,8 +24,9 @@ from ..domain.filing_plan import (
 )
 from ..domain.issue import Issue, IssueRef, RepoRef
 from ..domain.issue_text import IssueText
+from ..domain.storm import KnownDigest, gathered, known_digests, left_over, plan_digests
 from ..ports import IssueTracker, RecordStore
-from .filing import Carried, carry_out, find_known, known_after
+from .filing import Carried, Standing, carry_out, find_standing, known_after
 
 
 @dataclass(frozen=True)
@@ -40,7 +43,7 @@ class Filing:
 
     @property
     def decisions(self) -> tuple[Decision, ...]:
-        """One decision a record, in the order of the records."""
+        """What was decided about each record, and about each digest."""
         return tuple(one.decision for one in self.carried)
 
     @property
@@ -87,10 +90,9 @@ def file_issues(
         TrackerError: if the repository's issues could not be listed, or its labels not be made.
     """
     repo = RepoRef.parse(project.repo)
-    known = find_known(repo, tracker, store, records)
-    decisions = plan_filing(
-        records, known, as_of, issue_text(project, graph, trigger, secrets), history, quiet_of(project)
-    )
+    standing = find_standing(repo, tracker, store, records)
+    text = issue_text(project, graph, trigger, secrets)
+    decisions, known = _plan(project, standing, records, as_of, text, history)
     if project.mode == "observe":
         return Filing(True, tuple(Carried(decision) for decision in decisions), known)
 
@@ -99,14 +101,62 @@ def file_issues(
         if ref is None:
             return
         record = decision.record
-        if store.issue_of(record.fingerprint) != str(ref):
-            store.link_issue(record.fingerprint, str(ref))
+        # The one that stands for a digest is linked first: it is what the digest's investigation is about.
+        for member in (record, *(decision.members if isinstance(decision, OpenIssue) else ())):
+            if store.issue_of(member.fingerprint) != str(ref):
+                store.link_issue(member.fingerprint, str(ref))
         settled = isinstance(decision, LeaveAlone) and decision.reason != NOTHING_NEW
         if not settled and record.state is not RecordState.RECOVERED:
             store.add_events([filed_event(record, ref, tracker.login(), now)])
 
     carried = carry_out(decisions, repo, tracker, remember)
-    return Filing(False, carried, known_after(known, carried))
+    # What was over before it was told is closed at once, as a single issue is by the resolution that follows.
+    opened = known_digests((one.issue for one in carried if one.issue), tracker.login(), {})
+    over = _plan_digests(project, opened, Standing({}, opened).covered(records, as_of), records, as_of, text)
+    closed = carry_out([one for one in over if isinstance(one, CloseIssue)], repo, tracker, remember)
+    return Filing(False, (*carried, *closed), known_after(known, carried))
+
+
+def _plan(
+    project: ProjectSettings,
+    standing: Standing,
+    records: Sequence[ErrorRecord],
+    as_of: datetime,
+    text: IssueText,
+    history: datetime | None,
+) -> tuple[tuple[Decision, ...], Mapping[str, KnownIssue]]:
+    """One decision a record, and the issues that stand for a record alone."""
+    limit, by_fingerprint = project.filters.storm_size, {record.fingerprint: record for record in records}
+    covered = standing.covered(records, as_of)
+    left = left_over(standing.digests, covered, by_fingerprint, limit, as_of)
+    covered = {one: digest for one, digest in covered.items() if one not in left}
+    before = {one: digest.issue.ref.number for digest in reversed(standing.digests) for one in digest.marker.members}
+    single = [record for record in records if record.fingerprint not in covered]
+    planned = plan_filing(single, standing.known, as_of, text, history, quiet_of(project), before)
+    apart = [one for one in planned if one.record.fingerprint in left]
+    new = [one for one in planned if one.record.fingerprint not in left]
+    # An issue of its own for each that is left of a storm comes before the storm's end is told.
+    decisions = (
+        *apart,
+        *gathered(new, limit, as_of, DigestText(text)),
+        *_plan_digests(project, standing.digests, covered, records, as_of, text),
+    )
+    told = {member.fingerprint for one in decisions if isinstance(one, OpenIssue) for member in one.members}
+    known = {one: issue for one, issue in standing.known.items() if one not in covered and one not in told}
+    return decisions, known
+
+
+def _plan_digests(
+    project: ProjectSettings,
+    digests: Sequence[KnownDigest],
+    covered: Mapping[str, KnownDigest],
+    records: Sequence[ErrorRecord],
+    as_of: datetime,
+    text: IssueText,
+) -> tuple[Decision, ...]:
+    by_fingerprint = {record.fingerprint: record for record in records}
+    found = plan_digests(digests, covered, by_fingerprint, project.filters.storm_size, as_of, DigestText(text))
+    return tuple(found)
 
 
 def quiet_of(project: ProjectSettings) -> timedelta:

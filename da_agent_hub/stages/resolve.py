@@ -12,7 +12,7 @@ from ..domain.filing_plan import Decision, KnownIssue, OpenIssue, ReopenIssue, p
 from ..domain.issue import Issue, IssueRef, RepoRef
 from ..domain.tracker_error import NotThere
 from ..ports import IssueTracker, RecordStore
-from .filing import Carried, carry_out, find_known
+from .filing import Carried, carry_out, find_standing
 from .issue import filed_event, issue_text, quiet_of
 
 
@@ -39,7 +39,9 @@ def resolve_issues(
     """
     repo = RepoRef.parse(project.repo)
     if known is None:
-        known = find_known(repo, tracker, store, records)
+        standing = find_standing(repo, tracker, store, records)
+        covered = standing.covered(records, as_of)
+        known = {one: issue for one, issue in standing.known.items() if one not in covered}
     merged = _merged_fixes(records, known, tracker, store)
     text = issue_text(project, graph, trigger, secrets)
     decisions = plan_resolution(records, known, as_of, text, merged, quiet_of(project))

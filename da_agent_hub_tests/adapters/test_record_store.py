@@ -211,6 +211,11 @@ def test_a_record_knows_its_newest_issue_and_each_issue_its_record(store: SqlRec
     assert store.issue_of("a") == "acme/shop#4"
     assert store.record_of("acme/shop#1") == store.record_of("acme/shop#4") == error_record("a")
     assert store.issue_of("b") is None
+    store.save_records("shop", [error_record("a"), error_record("b")])
+    for member in ("b", "a", "b"):
+        store.link_issue(member, "acme/shop#7")
+    assert store.issue_of("a") == store.issue_of("b") == "acme/shop#7"
+    assert store.record_of("acme/shop#7") == error_record("b")
     assert store.record_of("acme/shop#9") is None
 
 
@@ -341,17 +346,27 @@ def test_the_migrations_make_the_tables_that_the_store_declares(store: SqlRecord
 def test_a_store_of_the_first_release_is_brought_up_to_date_and_keeps_what_it_holds(url: str) -> None:
     store = open_record_store(url)
     store.add_events([event("c1")])
+    store.save_records("shop", [error_record("a")])
     store.close()
     engine = create_bare_engine(url)
+    number = "INTEGER PRIMARY KEY" if engine.dialect.name == "sqlite" else "SERIAL PRIMARY KEY"
     with engine.begin() as connection:
-        connection.execute(text("DROP TABLE proven_categories"))
-        connection.execute(text("DROP TABLE dbt_jobs_seen"))
+        for table in ("proven_categories", "dbt_jobs_seen", "record_issues", "issue_lives"):
+            connection.execute(text(f"DROP TABLE {table}"))
+        links = "fingerprint VARCHAR(200) NOT NULL, issue_key VARCHAR(400) NOT NULL UNIQUE"
+        connection.execute(text(f"CREATE TABLE issue_links (seq {number}, {links})"))
+        for key in ("acme/shop#1", "acme/shop#4"):
+            connection.execute(
+                text("INSERT INTO issue_links (fingerprint, issue_key) VALUES ('a', :key)"), {"key": key}
+            )
         connection.execute(text("UPDATE alembic_version SET version_num = 'r0001'"))
     engine.dispose()
 
     again = open_record_store(url)
     assert again.proven_categories("shop") == {}
     assert again.pending_issues() == [ISSUE]
+    assert again.issue_of("a") == "acme/shop#4"
+    assert again.record_of("acme/shop#1") == error_record("a")
     again.close()
 
 
