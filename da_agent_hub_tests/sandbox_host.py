@@ -22,6 +22,7 @@ from da_agent_hub.config import GitHubSettings
 from da_agent_hub.domain.issue import IssueRef, RepoRef
 from da_agent_hub.ports import IssueTracker
 from da_agent_hub.sandbox.github.app import create_app
+from da_agent_hub.sandbox.github.faults import Faults
 from da_agent_hub.sandbox.github.state import GitHubState
 
 PEOPLE = {"hub": "admin", "alice": "write", "rita": "read"}
@@ -46,14 +47,20 @@ class World:
 
 
 @contextmanager
-def serve_github(home: Path, around: Callable[[ASGIApp], ASGIApp] | None = None) -> Iterator[tuple[GitHubState, str]]:
+def serve_github(
+    home: Path,
+    around: Callable[[ASGIApp], ASGIApp] | None = None,
+    *,
+    faults: Faults | None = None,
+    per_hour: int | None = None,
+) -> Iterator[tuple[GitHubState, str]]:
     """The sandbox's GitHub on a free port: its state and its address; ``around`` sees all that passes."""
     state = GitHubState(home)
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     url = f"http://127.0.0.1:{port}"
-    app: ASGIApp = create_app(state, base_url=url)
+    app: ASGIApp = create_app(state, base_url=url, faults=faults, per_hour=per_hour)
     server = uvicorn.Server(uvicorn.Config(around(app) if around else app, port=port, log_level="warning"))
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timezone
 from typing import Any
 from urllib.parse import quote
 
@@ -22,6 +22,7 @@ from ..domain.tracker_error import NotPermitted, NotThere, RateLimited, Refused,
 from .github_answers import LOOK_FIRST, comment, head_sha, issue, pull_request, timeline_event, understood
 from .github_auth import AppIdentity, auth_of, refusal
 from .github_commits import FixBranch
+from .github_limits import RateLimits, limited_until
 
 BRANCH_PREFIX = "claude/"
 
@@ -30,7 +31,7 @@ _PAGE = 100
 _EVENTS = frozenset({"labeled", "assigned", "closed", "reopened", "merged"})
 
 # A connection that was never made is retried for every method; a lost answer or a 5xx for reads alone, since the write
-# may have happened. Limits are not slept through here: the caller learns until when.
+# may have happened. Limits are github_limits' business.
 _RETRY = Retry(
     total=4,
     backoff_factor=0.3,
@@ -63,6 +64,7 @@ class GitHubTracker:
             # github.com asks for a second between writes; Enterprise servers have no such limit unless switched on.
             seconds_between_writes=1 if settings.host == GITHUB_COM else 0,
         ).requester
+        self._limits = RateLimits()
         self._login: str | None = None
 
     def login(self) -> str:
@@ -324,6 +326,17 @@ class GitHubTracker:
         headers: Mapping[str, str] | None = None,
         body: dict[str, Any] | None = None,
     ) -> tuple[int, Mapping[str, str], Any]:
+        return self._limits.within(what, lambda: self._ask_once(what, verb, path, query, headers, body))
+
+    def _ask_once(
+        self,
+        what: str,
+        verb: str,
+        path: str,
+        query: Mapping[str, str] | None,
+        headers: Mapping[str, str] | None,
+        body: dict[str, Any] | None,
+    ) -> tuple[int, Mapping[str, str], Any]:
         parameters = {"per_page": str(_PAGE), **query} if query is not None else None
         next_step = _READ_AGAIN if verb == "GET" else LOOK_FIRST
         try:
@@ -342,11 +355,12 @@ class GitHubTracker:
             raise TrackerError(what, None, said, f"Check base_url of {self._settings.host} in hub.yaml.") from elsewhere
         if status >= 400:
             raise self._refusal(what, verb, status, answered, answer)
+        self._limits.note(what, status, answered)
         return status, answered, answer
 
     def _refusal(self, what: str, verb: str, status: int, headers: Mapping[str, str], answer: Any) -> TrackerError:
         said = redact(_message(answer), self._secrets)[:500]
-        if status in (403, 429) and (until := _limited_until(status, headers, said)):
+        if status in (403, 429) and (until := limited_until(status, headers, said)):
             return RateLimited(what, status, said, until)
         if status == 401:
             return NotPermitted(what, status, said, f"Check the token of {self._settings.host}: it may have expired.")
@@ -390,16 +404,6 @@ def _detail(error: Any) -> str:
     if not isinstance(error, dict):
         return str(error)
     return " ".join(str(error[name]) for name in ("resource", "field", "code", "message") if error.get(name))
-
-
-def _limited_until(status: int, headers: Mapping[str, str], said: str) -> datetime | None:
-    """https://docs.github.com/en/rest/using-the-rest-api/rate-limits-for-the-rest-api#exceeding-the-rate-limit."""
-    now = datetime.now(timezone.utc)
-    if (wait := headers.get("retry-after", "")).isdigit():
-        return now + timedelta(seconds=int(wait))
-    if headers.get("x-ratelimit-remaining") == "0" and (reset := headers.get("x-ratelimit-reset", "")).isdigit():
-        return datetime.fromtimestamp(int(reset), timezone.utc)
-    return now + timedelta(minutes=1) if status == 429 or "rate limit" in said.lower() else None
 
 
 def _stamp(moment: datetime) -> str:

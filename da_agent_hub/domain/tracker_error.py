@@ -39,8 +39,13 @@ class RateLimited(TrackerError):
     """GitHub wants a pause until ``until`` (aware UTC)."""
 
     def __init__(self, operation: str, status: int, said: str, until: datetime) -> None:
+        self.said = said
         self.until = until
         super().__init__(operation, status, said, f"Nothing is lost: ask again after {until:%Y-%m-%d %H:%M:%S} UTC.")
+
+    def still(self, operation: str) -> RateLimited:
+        """The same limit, as it holds back another operation."""
+        return RateLimited(operation, self.status or 429, self.said, self.until)
 
 
 class Refused(TrackerError):

@@ -69,7 +69,7 @@ def test_a_limit_is_told_with_its_end(company: Company) -> None:
         hub.create_issue(company.repo, IssueDraft("t", "b"))
 
     assert limited.value.until > datetime.now(timezone.utc) - timedelta(seconds=5)
-    assert hub.changed_issues(company.repo, None, None)[0] == []
+    assert company.tracker().changed_issues(company.repo, None, None)[0] == []
 
 
 def test_a_pull_request_lives_here_as_on_the_sandbox(company: Company) -> None:
