@@ -251,12 +251,16 @@ class DbtCloudRuns:
 
 
 def listing_of(
-    source: DbtCloudSource, all_sources: Sequence[DbtCloudSource], *, api: DbtCloudApi | None = None
+    source: DbtCloudSource,
+    all_sources: Sequence[DbtCloudSource],
+    *,
+    api: DbtCloudApi | None = None,
+    now: Callable[[], datetime] = lambda: datetime.now(timezone.utc),
 ) -> RunListing:
-    """The listing of a source's account for all sources that read it."""
+    """The listing of a source's account for all sources that read it; ``now`` gives the present, aware."""
     ids = {one.project_id for one in all_sources if same_account(one, source)}
     api = api or DbtCloudApi(source.host, source.account_id, source.token.get_secret_value())
-    return RunListing(api, frozenset() if None in ids else frozenset(one for one in ids if one is not None))
+    return RunListing(api, frozenset() if None in ids else frozenset(one for one in ids if one is not None), now)
 
 
 def same_account(one: DbtCloudSource, other: DbtCloudSource) -> bool:

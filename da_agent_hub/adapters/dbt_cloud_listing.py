@@ -6,7 +6,7 @@ import logging
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from typing import Any
@@ -69,11 +69,17 @@ class RunListing:
     """Asks once where several projects want the same, and asks for one page where nothing has changed.
 
     ``project_ids`` narrows what is asked for, where the account holds only one project of interest. Threads may share
-    it; one asks while the others wait for its answer.
+    it; one asks while the others wait for its answer. ``now`` gives the present, aware.
     """
 
-    def __init__(self, api: DbtCloudApi, project_ids: frozenset[int] = frozenset()) -> None:
+    def __init__(
+        self,
+        api: DbtCloudApi,
+        project_ids: frozenset[int] = frozenset(),
+        now: Callable[[], datetime] = lambda: datetime.now(timezone.utc),
+    ) -> None:
         self.api = api
+        self._now = now
         self._project_id = next(iter(project_ids)) if len(project_ids) == 1 else None
         self.jobs = JobListing(api, self._project_id)
         self._answers: OrderedDict[tuple[datetime, datetime], _Answered] = OrderedDict()
@@ -104,7 +110,7 @@ class RunListing:
     def _ask(self, since: datetime, until: datetime, operation: str) -> Sequence[ListedRun]:
         # In whole hours, so that one poll asks what the poll before it asked, and can be told that nothing changed.
         begin, end = _hour(since), _hour(until) + _HOUR
-        now = datetime.now(timezone.utc)
+        now = self._now()
         try:
             runs = self._listed(begin, end, operation)
         except DbtCloudError as refusal:

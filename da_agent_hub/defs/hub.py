@@ -137,7 +137,7 @@ class Hub:
         ArtifactCache(state.artifacts_dir).retain(state.artifact_retention_days)
         sources = [one.source for one in self.settings.projects if isinstance(one.source, DbtCloudSource)]
         first = next((at for at, one in enumerate(sources) if same_account(one, source)), None)
-        return self._once(f"listing {first}", lambda: listing_of(source, sources))
+        return self._once(f"listing {first}", lambda: listing_of(source, sources, now=self.now))
 
     def _github_tracker(self, github: GitHubSettings) -> IssueTracker:
         from ..adapters.github import GitHubTracker

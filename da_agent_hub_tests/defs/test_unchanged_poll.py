@@ -20,6 +20,7 @@ from .hub_world import Clock, World, dagster_instance, project
 SENSOR = "finished_dbt_runs"
 PROJECTS = {"shop": 5, "freight": 6, "billing": 8}
 LISTING = r"/runs/$"
+MORNING = datetime(2026, 11, 24, 9, 20, tzinfo=timezone.utc)
 
 
 @pytest.fixture
@@ -36,8 +37,8 @@ def cloud() -> Iterator[FaultyDbtCloud]:
 
 @pytest.fixture
 def world(cloud: FaultyDbtCloud, tmp_path: Path) -> World:
-    """Three projects of one account, read with one token; what the account lists is in the past of the real clock."""
-    world = World(tmp_path, dict.fromkeys(PROJECTS, "observe"), Clock(datetime.now(timezone.utc)))
+    """Three projects of one account, read with one token, on a clock of the test's own."""
+    world = World(tmp_path, dict.fromkeys(PROJECTS, "observe"), Clock(MORNING))
     settings = []
     for name, number in PROJECTS.items():
         source = DbtCloudSource(
@@ -46,9 +47,16 @@ def world(cloud: FaultyDbtCloud, tmp_path: Path) -> World:
         settings.append(project(name, "observe").model_copy(update={"source": source}))
     state = world.settings.state.model_copy(update={"artifacts_dir": tmp_path / "artifacts"})
     world.configure(projects=settings, state=state)
-    real = Hub(world.settings)
+    real = Hub(world.settings, clock=world.clock)
     world.sources = {one.name: real.source(one) for one in settings}  # type: ignore[misc]
     return world
+
+
+def poll(cloud: FaultyDbtCloud, world: World, instance: dg.DagsterInstance) -> list[tuple[str, int]]:
+    """What a tick asks that finds nothing new."""
+    before = len(cloud.asked)
+    assert world.tick(SENSOR, instance) == []
+    return [(one.path.rsplit("/", 2)[1], one.status) for one in cloud.asked[before:]]
 
 
 def add_run(cloud: FaultyDbtCloud, number: int, project_id: int, finished: datetime) -> None:
@@ -65,19 +73,22 @@ def test_an_unchanged_poll_of_three_projects_is_one_request_and_a_new_run_is_rea
         add_run(cloud, number, project_id, begun - timedelta(seconds=number))
     world.carry_out(SENSOR, DAILY_JOB, instance)
     assert all(len(world.hub.store.runs(name)) == 50 for name in PROJECTS)
-    world.clock.now = datetime.now(timezone.utc)
+    world.clock.forward(minutes=1)
     assert world.tick(SENSOR, instance) == []
-    polls = []
     for _ in range(4):
-        world.clock.now = datetime.now(timezone.utc)
-        before = len(cloud.asked)
-        assert world.tick(SENSOR, instance) == []
-        polls.append([(one.path.rsplit("/", 2)[1], one.status) for one in cloud.asked[before:]])
-    assert polls == [[("runs", 304)]] * 4
+        world.clock.forward(minutes=1)
+        assert poll(cloud, world, instance) == [("runs", 304)]
+    world.clock.now = MORNING.replace(minute=59, second=59)
+    assert poll(cloud, world, instance) == [("runs", 304)]
+    # A full hour moves the end of what is asked for, and with the next poll its beginning: each is answered by one page.
+    for _ in range(2):
+        world.clock.forward(seconds=2)
+        assert poll(cloud, world, instance) == [("runs", 200)]
+    world.clock.forward(minutes=1)
+    assert poll(cloud, world, instance) == [("runs", 304)]
 
-    finished = datetime.now(timezone.utc)
-    add_run(cloud, 900, PROJECTS["freight"], finished)
-    world.clock.now = finished + timedelta(milliseconds=1)
+    add_run(cloud, 900, PROJECTS["freight"], world.clock())
+    world.clock.forward(seconds=1)
     (request,) = world.tick(SENSOR, instance)
     assert {key.path[0] for key in request.asset_selection or []} == {"freight"}
     downloads = cloud.times_asked("/artifacts/")
