@@ -108,14 +108,15 @@ class Silence:
     heard: datetime | None
     watched_since: datetime
 
-    def failure(self, environment: str) -> Failure:
-        """The silence as a failure of the job as a whole."""
+    def failure(self, environment: str, last: DbtRun | None = None) -> Failure:
+        """The silence as a failure of the job as a whole; ``last`` is the newest run before it, where one was read."""
         since = (
             f"{self.heard:%Y-%m-%d %H:%M} UTC" if self.heard else f"it was first seen on {self.watched_since:%Y-%m-%d}"
         )
         counted = "1 run is" if self.missing == 1 else f"{self.missing} runs are"
         if self.missing >= _MOST_COUNTED:
             counted = f"{_MOST_COUNTED} runs or more are"
+        ended = f" {_how_it_ended(last, self.heard)}" if last else ""
         return Failure(
             project=self.project,
             environment=environment,
@@ -125,7 +126,9 @@ class Silence:
             step=0,
             kind=FailureKind.MISSED_RUN,
             unique_id=None,
-            message=f"Job {self.job.name} ({self.job.schedule}) has not finished a run since {since}; {counted} missing.",
+            message=(
+                f"Job {self.job.name} ({self.job.schedule}) has not finished a run since {since}; {counted} missing.{ended}"
+            ),
             happened_at=self.noticed,
         )
 
@@ -173,6 +176,14 @@ def let_go(looks: Sequence[JobsSeen]) -> Mapping[str, Sequence[datetime]]:
             found[job_id].append(look.at)
         before = expected
     return found
+
+
+def _how_it_ended(last: DbtRun, heard: datetime | None) -> str:
+    words = {"success": "was good", "cancelled": "was cancelled"}
+    # What was heard of later than it was still going, or could not be read.
+    at = "" if last.finished_at == heard else f", of {last.finished_at:%Y-%m-%d %H:%M} UTC,"
+    which = "Its last run" if not at else "The last run that was read"
+    return f"{which}, {last.run_id}{at or ','} {words.get(last.status, 'failed')}."
 
 
 def _ends(runs: Sequence[DbtRun]) -> Mapping[str, Sequence[datetime]]:

@@ -162,7 +162,8 @@ class _Fold:
         environment = silence.job.environment or (runs[-1].environment if runs else "")
         if not self._policy.selection.wants_environment(environment):
             return
-        failure = silence.failure(environment)
+        last = next((run for run in reversed(runs) if silence.heard and run.finished_at <= silence.heard), None)
+        failure = silence.failure(environment, last)
         classification = classify(failure, None, self._policy.taxonomy)
         judged = Judged(failure, classification, fingerprint(failure, classification))
         cause = self._causes.setdefault(judged.fingerprint, _Cause(judged))

@@ -22,6 +22,7 @@ from .code_change import investigate_code, name_mended_commit
 from .duplicate_keys import investigate_duplicates, key_of
 from .experiment import ABSENT, BLOCKED, FAILS, PASSES, UNPARSED, Experiment, Trial, last_lines
 from .freshness import investigate_freshness
+from .missed_run import investigate_missed_run
 from .missing_parents import investigate_missing_parents
 from .personal_data import hidden_here, personal_columns
 from .predecessor import Predecessor
@@ -85,6 +86,8 @@ def _ended(file: CaseFile | None, ending: Ending, headline: str) -> Investigatio
 
 def _investigate(case: CaseFile) -> Investigation:
     record, bench = case.record, case.bench
+    if record.latest.kind is FailureKind.MISSED_RUN:
+        return investigate_missed_run(case)
     for note in getattr(bench, "notes", ()):
         case.add("A limit of this investigation", "the workbench", note, "limit")
     parsed = bench.graph()

@@ -38,9 +38,11 @@ def records(runs: Sequence[DbtRun], looks: Sequence[JobsSeen], policy: Policy = 
 
 
 def test_a_job_that_is_silent_past_its_schedule_is_one_record_in_plain_words() -> None:
-    (record,) = records([ran(21), ran(22)], [look(day) for day in (20, 21, 22, 23, 24)])
+    runs = [ran(21), ran(22)]
+    (record,) = records(runs, [look(day) for day in (20, 21, 22, 23, 24)])
     assert record.latest.message == (
-        "Job nightly (at 02:00 every day, UTC) has not finished a run since 2026-11-22 02:11 UTC; 2 runs are missing."
+        "Job nightly (at 02:00 every day, UTC) has not finished a run since 2026-11-22 02:11 UTC; 2 runs are missing. "
+        f"Its last run, {runs[-1].run_id}, was good."
     )
     assert (record.error_class, record.category, record.priority) == (
         "missed_run",
@@ -79,6 +81,23 @@ def test_a_run_that_fails_ends_the_silence_has_a_record_of_its_own_and_is_no_goo
     assert (again.episode, again.state) == (2, RecordState.OPEN)
     assert again.last_good is not None
     assert again.last_good.run_id == good.run_id
+
+
+@pytest.mark.parametrize(
+    ("status", "ended"), [("success", "was good"), ("error", "failed"), ("cancelled", "was cancelled")]
+)
+def test_a_silence_says_how_the_last_run_before_it_ended(status: str, ended: str) -> None:
+    looks = [look(day) for day in (20, 21, 22)]
+    last = ran(21, status=status)
+    (record,) = [one for one in records([last, ran(23)], looks) if one.error_class == "missed_run"]
+    assert record.latest.message.endswith(f"1 run is missing. Its last run, {last.run_id}, {ended}.")
+    heard = look(22, heard={"7": datetime(2026, 11, 21, 9, 0, tzinfo=timezone.utc)})
+    found = records([last], [*looks[:2], heard, look(23)])
+    (record,) = [one for one in found if one.error_class == "missed_run"]
+    assert "since 2026-11-21 09:00 UTC" in record.latest.message
+    assert record.latest.message.endswith(
+        f"The last run that was read, {last.run_id}, of 2026-11-21 02:11 UTC, {ended}."
+    )
 
 
 def test_a_job_is_not_judged_by_a_time_before_it_was_first_seen() -> None:
@@ -156,7 +175,8 @@ def test_runs_of_dbt_core_are_expected_every_so_many_hours() -> None:
     looks = [look(day, job) for day in (20, 21, 22)]
     (record,) = records(runs, looks)
     assert record.latest.message == (
-        "Job dbt Core (at least every 24 hours) has not finished a run since 2026-11-21 02:11 UTC; 1 run is missing."
+        "Job dbt Core (at least every 24 hours) has not finished a run since 2026-11-21 02:11 UTC; 1 run is missing. "
+        f"Its last run, {runs[-1].run_id}, was good."
     )
     assert record.environment == "Production"
     assert [one.state for one in records([*runs, ran(22, hour=9, job="dbt-core")], looks)] == [RecordState.RECOVERED]
