@@ -19,10 +19,9 @@ from .issue_text import (
     labels_of,
     worse,
 )
+from .life_cycle import REOPEN_WITHIN, SUPPRESSING, Happening, State, Write, move, state_on_github
 from .marker import Heard, RecordMarker
 
-REOPEN_WITHIN = timedelta(days=14)
-SUPPRESSING = frozenset({"false-positive", "wontfix"})
 NOTHING_NEW = "nothing new"
 _REOPENED_BY_PERSON = "a person reopened it after its recovery"
 
@@ -46,13 +45,17 @@ class OpenIssue:
 
 @dataclass(frozen=True)
 class UpdateIssue:
-    """The issue's text or labels lag behind; the note, if any, is posted first. ``labels`` None leaves them."""
+    """The issue's text or labels lag behind; the note, if any, is posted first. ``labels`` None leaves them.
+
+    ``ends`` says that it tells the end of what a person has closed already.
+    """
 
     record: ErrorRecord
     ref: IssueRef
     body: str
     labels: tuple[str, ...] | None = None
     note: Note | None = None
+    ends: bool = False
 
 
 @dataclass(frozen=True)
@@ -122,17 +125,19 @@ def plan_filing(
     history: datetime | None = None,
     quiet: timedelta = timedelta(0),
     before: Mapping[str, int] | None = None,
+    merged: Mapping[str, IssueRef] | None = None,
 ) -> tuple[Decision, ...]:
     """One decision a record: open, update, reopen or leave alone. Recovered records are left to ``plan_resolution``.
 
     What failed last before ``history`` and has recovered gets no issue any more. Within ``quiet`` after a comment on a
     change the next is held back; it is told later, where it still holds then. ``before`` maps fingerprints to the number
-    of the digest that told of them earlier.
+    of the digest that told of them earlier, and ``merged`` to the merged pull request of the hub that was to fix them.
     """
-    told = before or {}
+    told, fixes = before or {}, merged or {}
+    keyed = ((record, record.fingerprint) for record in records)
     return tuple(
-        _file(record, known.get(record.fingerprint), as_of, text, history, quiet, told.get(record.fingerprint))
-        for record in records
+        _file(record, known.get(one), as_of, text, history, quiet, told.get(one), fixes.get(one))
+        for record, one in keyed
     )
 
 
@@ -187,6 +192,7 @@ def _file(
     history: datetime | None,
     quiet: timedelta,
     before: int | None,
+    merged: IssueRef | None,
 ) -> Decision:
     if known is None:
         if record.quarantine and (record.quarantine.holds(as_of) or record.state is RecordState.RECOVERED):
@@ -201,9 +207,7 @@ def _file(
         return LeaveAlone(record, known.issue.ref, reason)
     if record.state is RecordState.RECOVERED:
         return LeaveAlone(record, known.issue.ref, "it recovered: closing it comes next")
-    if known.issue.state == "open":
-        return _update(record, known, as_of, text, quiet)
-    return _after_closing(record, known, as_of, text, quiet)
+    return _decide(record, known, as_of, text, quiet, merged, over=False)
 
 
 def _resolve(
@@ -216,23 +220,62 @@ def _resolve(
 ) -> Decision:
     if known is None:
         return LeaveAlone(record, None, "no issue stands for it")
-    issue, marker = known.issue, known.marker
     reason = _reason_to_leave(record, known, as_of)
     if reason:
-        return LeaveAlone(record, issue.ref, reason)
-    if not is_over(record, fix_merged=merged is not None):
-        if issue.state == "closed":
-            return _after_closing(record, known, as_of, text, quiet)
-        return LeaveAlone(record, issue.ref, f"not over yet: {record.good_runs} good runs since the last failure")
-    if _told_recovered(record, marker):
-        told = "its recovery was told before" if issue.state == "closed" else _REOPENED_BY_PERSON
-        return LeaveAlone(record, issue.ref, told)
-    over = replace(record, state=RecordState.RECOVERED)
-    body, labels = _body(over, known, as_of, text), _labels(over, known)
-    note = Note(_key("recovered", marker), text.recovered(record, _how(record, merged)))
-    if issue.state == "closed":
-        return UpdateIssue(record, issue.ref, body, labels, note)
-    return CloseIssue(record, issue.ref, body, note, labels)
+        return LeaveAlone(record, known.issue.ref, reason)
+    over = is_over(record, fix_merged=merged is not None)
+    if not over and known.issue.state == "open":
+        waiting = f"not over yet: {record.good_runs} good runs since the last failure"
+        return LeaveAlone(record, known.issue.ref, waiting)
+    return _decide(record, known, as_of, text, quiet, merged, over=over)
+
+
+def _decide(
+    record: ErrorRecord,
+    known: KnownIssue,
+    as_of: datetime,
+    text: IssueText,
+    quiet: timedelta,
+    merged: IssueRef | None,
+    *,
+    over: bool,
+) -> Decision:
+    """What the life cycle says is written of what the record tells and the issue does not."""
+    issue = known.issue
+    state = state_on_github(issue, known.marker, fix_merged=merged is not None)
+    happening = _happening(record, known, state, over=over)
+    if not isinstance(happening, Happening):
+        return LeaveAlone(record, issue.ref, happening)
+    write = move(state, happening).write
+    if write is Write.UPDATE:
+        return _update(record, known, as_of, text, quiet)
+    if write is Write.CLOSE:
+        return _close(record, known, as_of, text, merged)
+    if write is Write.REOPEN:
+        return _reopen(record, known, as_of, text, quiet, state, merged)
+    if write is Write.OPEN_ANEW:
+        return _open(record, as_of, text, previous=issue.ref.number)
+    return LeaveAlone(record, issue.ref, f"{happening.value}, and an issue that is {state.value} stays as it is")
+
+
+def _happening(record: ErrorRecord, known: KnownIssue, state: State, *, over: bool) -> Happening | str:
+    """What the record tells of and the issue does not, or why that is nothing."""
+    issue, marker = known.issue, known.marker
+    if marker.state == RecordState.RECOVERED.value and record.last_seen <= marker.last_seen:
+        return "its recovery was told before" if issue.state == "closed" else _REOPENED_BY_PERSON
+    if over:
+        return Happening.OVER
+    if issue.state == "open":
+        return Happening.FAILED
+    if state is State.RECOVERED:
+        # The hub closed it, perhaps while it replayed old days: GitHub's clock says nothing about when.
+        closed_at = marker.as_of
+    else:
+        closed_at = issue.closed_at or issue.updated_at
+        if record.last_seen <= closed_at:
+            return "a person closed it, and it has not failed since"
+    back_at = record.first_bad.at if record.first_bad else record.last_seen
+    return Happening.FAILED_LATE if back_at - closed_at > REOPEN_WITHIN else Happening.FAILED
 
 
 def _reason_to_leave(record: ErrorRecord, known: KnownIssue, as_of: datetime) -> str | None:
@@ -263,8 +306,6 @@ def _open(record: ErrorRecord, as_of: datetime, text: IssueText, previous: int |
 
 def _update(record: ErrorRecord, known: KnownIssue, as_of: datetime, text: IssueText, quiet: timedelta) -> Decision:
     issue, marker = known.issue, known.marker
-    if _told_recovered(record, marker):
-        return LeaveAlone(record, issue.ref, _REOPENED_BY_PERSON)
     note, heard = _change(record, marker, as_of, text, quiet)
     body, labels = _body(record, known, as_of, text, heard), _labels(record, known)
     if labels is None and _same_but_for_as_of(body, issue.body):
@@ -293,32 +334,35 @@ def _change(
     return note, Heard(as_of)
 
 
-def _after_closing(
-    record: ErrorRecord, known: KnownIssue, as_of: datetime, text: IssueText, quiet: timedelta
-) -> Decision:
-    issue, marker = known.issue, known.marker
-    if _told_recovered(record, marker):
-        return LeaveAlone(record, issue.ref, "its recovery was told before")
-    if marker.state == RecordState.RECOVERED.value:
-        # The hub closed it, perhaps while it replayed old days: GitHub's clock says nothing about when.
-        closed_at = marker.as_of
-    else:
-        closed_at = issue.closed_at or issue.updated_at
-        if record.last_seen <= closed_at:
-            return LeaveAlone(record, issue.ref, "a person closed it, and it has not failed since")
-    back_at = record.first_bad.at if record.first_bad else record.last_seen
-    if back_at - closed_at > REOPEN_WITHIN:
-        return _open(record, as_of, text, previous=issue.ref.number)
-    if marker.state == RecordState.RECOVERED.value:
+def _close(
+    record: ErrorRecord, known: KnownIssue, as_of: datetime, text: IssueText, merged: IssueRef | None
+) -> UpdateIssue | CloseIssue:
+    issue = known.issue
+    over = replace(record, state=RecordState.RECOVERED)
+    body, labels = _body(over, known, as_of, text), _labels(over, known)
+    note = Note(_key("recovered", known.marker), text.recovered(record, _how(record, merged)))
+    if issue.state == "closed":
+        return UpdateIssue(record, issue.ref, body, labels, note, ends=True)
+    return CloseIssue(record, issue.ref, body, note, labels)
+
+
+def _reopen(
+    record: ErrorRecord,
+    known: KnownIssue,
+    as_of: datetime,
+    text: IssueText,
+    quiet: timedelta,
+    state: State,
+    merged: IssueRef | None,
+) -> ReopenIssue:
+    marker = known.marker
+    if state is State.RECOVERED and merged is None:
         note, heard = _change(record, marker, as_of, text, quiet)
     else:
-        # Whoever closed it is owed the reason, however soon.
-        note, heard = Note(_key("recurred", marker), text.recurred(record)), Heard(as_of)
-    return ReopenIssue(record, issue.ref, _body(record, known, as_of, text, heard), note, _labels(record, known))
-
-
-def _told_recovered(record: ErrorRecord, marker: RecordMarker) -> bool:
-    return marker.state == RecordState.RECOVERED.value and record.last_seen <= marker.last_seen
+        # Whoever closed it, or wrote and merged the fix, is owed the reason, however soon.
+        fix = merged.number if merged else None
+        note, heard = Note(_key("recurred", marker), text.recurred(record, fix)), Heard(as_of)
+    return ReopenIssue(record, known.issue.ref, _body(record, known, as_of, text, heard), note, _labels(record, known))
 
 
 def _key(news: str, marker: RecordMarker) -> str:

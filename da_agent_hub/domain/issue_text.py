@@ -9,10 +9,12 @@ from datetime import datetime, timedelta, timezone
 
 from .dbt import ProjectGraph
 from .error_record import Category, ErrorRecord, Priority, ProvenCategory, Sighting
+from .expected_runs import NO_LONGER_SCHEDULED
 from .failure import FailureKind
 from .markdown import BODY_LIMIT, code, cut, escape, fenced
 from .marker import Heard, RecordMarker
 from .redaction import redact
+from .whole_run_text import TOLD_BY_THE_HUB, meaning, next_step
 
 HUB_LABEL = "dbt-error"
 CATEGORY_PREFIX = "category:"
@@ -100,7 +102,7 @@ class IssueText:
             self._opening(record, previous),
             self._facts(record),
             self._message(record),
-            f"### What to do next\n\n{_NEXT_STEPS[record.category]}\n\n{self._commands(record)}",
+            f"### What to do next\n\n{_next_step(record)}\n\n{self._commands(record)}".rstrip(),
             self.conversation(),
         ]
         text = "\n\n".join(part for part in parts if part)
@@ -115,7 +117,7 @@ class IssueText:
             parts.append(f"The category is now **{CATEGORY_WORDS[record.category]}**, it was {before} ({why}).")
             if record.flaky_evidence:
                 parts.append(f"It looks flaky: {escape(self.clean(record.flaky_evidence), 400)}")
-            parts.append(_NEXT_STEPS[record.category])
+            parts.append(_next_step(record))
         if priority != record.priority.value:
             reason = escape(self.clean(record.priority_reason), 300)
             now = self._reasoned(
@@ -124,27 +126,34 @@ class IssueText:
             parts.append(f"{now}.")
         return "\n\n".join(parts)
 
-    def recurred(self, record: ErrorRecord) -> str:
-        """What the thread is told where a failure came back after it had recovered or was closed."""
+    def recurred(self, record: ErrorRecord, fix: int | None = None) -> str:
+        """What the thread is told where a failure came back after it had recovered or was closed.
+
+        ``fix`` is the number of the merged pull request that was to mend it.
+        """
         again = record.first_bad or Sighting(record.latest.run_id, record.latest.run_url, record.last_seen)
         last = f" The last good run before was {_sighting(record.last_good)}." if record.last_good else ""
+        what = "It fails" if not _is_silence(record) else "The job is silent"
         message = fenced(self.clean(record.latest.message), "text", 1_500)
-        return f"It fails again since {_sighting(again)}.{last}\n\n{message}"
+        held = f"The fix in #{fix}, which was merged, did not hold. " if fix else ""
+        return f"{held}{what} again since {_sighting(again)}.{last}\n\n{message}"
 
     def recovered(self, record: ErrorRecord, how: str) -> str:
         """What the thread is told where a failure is over; ``how`` is a sentence of the hub's own."""
+        it_failed = "It failed" if not _is_silence(record) else "A run was missing"
         if record.recovered is None:
-            return f"Recovered. {how} It failed {how_often(record)}."
+            return f"Recovered. {how} {it_failed} {how_often(record)}."
         since = record.first_bad.at if record.first_bad else record.first_seen
         earlier = f"{_duration(record.recovered.at - since)} earlier"
         if record.episode > 1:
-            failed = (
-                f"It had come back {earlier}; in all it failed {how_often(record)} since {when(record.first_seen)}."
-            )
+            in_all = f"{it_failed[:1].lower()}{it_failed[1:]} {how_often(record)} since {when(record.first_seen)}"
+            failed = f"It had come back {earlier}; in all {in_all}."
         elif record.occurrences == 1:
-            failed = f"It failed once, {earlier}."
+            failed = f"{it_failed} once, {earlier}."
         else:
-            failed = f"It failed {how_often(record)}, first {earlier}."
+            failed = f"{it_failed} {how_often(record)}, first {earlier}."
+        if record.recovered.run_id == NO_LONGER_SCHEDULED:
+            return f"Over since {when(record.recovered.at)}. {how} {failed}"
         return f"Recovered in {_sighting(record.recovered)}. {how} {failed}"
 
     def _opening(self, record: ErrorRecord, previous: int | None) -> str:
@@ -155,8 +164,10 @@ class IssueText:
             found = f" and found {_count(failure.failures, 'row')}" if failure.failures else ""
             opening = f"**{kind[:1].upper()}{kind[1:]} {self._code(self._name(record.node))}** fails {where}{found}."
         else:
-            opening = f"**{escape(self.clean(record.title), 300)}**, {where}."
-        if others := self._some([one for one in record.members if one != record.node], "more node"):
+            job = f", job {self._code(record.job_name)}" if record.job_name else ""
+            opening = f"**{escape(self.clean(record.title), 300)}** {where}{job}: {meaning(record)}."
+        noun = "more node" if record.node else "node"
+        if others := self._some([one for one in record.members if one != record.node], noun):
             opening += f" The same cause fails {others}."
         if record.flaky_evidence:
             opening += f"\n\nIt looks flaky: {escape(self.clean(record.flaky_evidence), 400)}"
@@ -165,23 +176,27 @@ class IssueText:
         return opening
 
     def _facts(self, record: ErrorRecord) -> str:
-        failure = record.latest
-        place = f", {self._code(failure.path + (f':{failure.line}' if failure.line else ''))}" if failure.path else ""
-        last = Sighting(failure.run_id, failure.run_url, record.last_seen, failure.git_sha)
         rows = [
             ("Failing since", _sighting(record.first_bad) if record.first_bad else when(record.first_seen)),
             ("Last good run", _sighting(record.last_good) if record.last_good else "none that the hub has read"),
-            (
-                "Last seen",
-                f"{_sighting(last)}, step {failure.step}{place}; failed {how_often(record)} in all",
-            ),
+            ("Last seen", self._last_seen(record)),
             ("Category", self._reasoned(CATEGORY_WORDS[record.category], self._why(record))),
             ("Priority", self._reasoned(record.priority.value, escape(self.clean(record.priority_reason), 300))),
             ("Impact", self._impact(record)),
-            ("Skipped by it", self._some(record.skipped, "node") or "nothing"),
+            ("Skipped by it", self._some(record.skipped, "node") or ("nothing" if _names_nodes(record) else "")),
             ("Owner", self._owner(record)),
         ]
         return "| | |\n|---|---|\n" + "\n".join(f"| {name} | {value} |" for name, value in rows if value)
+
+    def _last_seen(self, record: ErrorRecord) -> str:
+        failure = record.latest
+        last = Sighting(failure.run_id, failure.run_url, record.last_seen, failure.git_sha)
+        place = f", {self._code(failure.path + (f':{failure.line}' if failure.line else ''))}" if failure.path else ""
+        # A run as a whole has no step.
+        step = f", step {failure.step}" if failure.step else ""
+        name = f" ({self._code(record.step_name)})" if step and record.step_name and not record.node else ""
+        how = "failed" if not _is_silence(record) else "missing"
+        return f"{_sighting(last)}{step}{name}{place}; {how} {how_often(record)} in all"
 
     def _why(self, record: ErrorRecord) -> str:
         rule = f", rule {self._code(record.rule)}" if record.rule else ""
@@ -191,6 +206,8 @@ class IssueText:
 
     def _impact(self, record: ErrorRecord) -> str:
         models = self._some(record.downstream, "downstream node")
+        if not models and not _names_nodes(record):
+            models = "all that the job builds"
         exposures = self._some(record.exposures, "exposure")
         return "; ".join(part for part in (models, exposures) if part) or "nothing downstream"
 
@@ -203,7 +220,8 @@ class IssueText:
 
     def _message(self, record: ErrorRecord) -> str:
         failure = record.latest
-        text = f"### What dbt said\n\n{fenced(self.clean(failure.message) or '(no message)', 'text', _MESSAGE_LIMIT)}"
+        heading = "What happened" if failure.kind in TOLD_BY_THE_HUB else "What dbt said"
+        text = f"### {heading}\n\n{fenced(self.clean(failure.message) or '(no message)', 'text', _MESSAGE_LIMIT)}"
         if failure.compiled_sql:
             sql = fenced(self.clean(failure.compiled_sql), "sql", _SQL_LIMIT)
             text += f"\n\n<details><summary>Failing SQL</summary>\n\n{sql}\n\n</details>"
@@ -262,6 +280,19 @@ class IssueText:
         return code(self.clean(text))
 
 
+def _next_step(record: ErrorRecord) -> str:
+    of_the_run = next_step(record) if record.node is None else None
+    return of_the_run or _NEXT_STEPS[record.category]
+
+
+def _names_nodes(record: ErrorRecord) -> bool:
+    return record.node is not None or bool(record.members)
+
+
+def _is_silence(record: ErrorRecord) -> bool:
+    return record.latest.kind is FailureKind.MISSED_RUN
+
+
 def how_often(record: ErrorRecord) -> str:
     """In how many dbt runs it failed, over all episodes: "once", "2 times"."""
     return "once" if record.occurrences == 1 else f"{record.occurrences:,} times"
@@ -296,6 +327,8 @@ def marker_of(
         noted_at=heard.at,
         heard_category=heard.category,
         heard_priority=heard.priority,
+        given_category=record.correction.given.value if record.correction else "",
+        culprit_sha=(record.correction.culprit_sha or "") if record.correction else "",
     )
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from ..domain.error_record import ErrorRecord
+from ..domain.error_record import ErrorRecord, RecordState
 from ..domain.filing_plan import (
     CloseIssue,
     Decision,
@@ -68,6 +68,31 @@ def find_standing(repo: RepoRef, tracker: IssueTracker, store: RecordStore, reco
                 issues[key] = issue
     login = tracker.login()
     return Standing(known_issues(issues.values(), login, linked), known_digests(issues.values(), login, linked))
+
+
+def merged_fixes(
+    records: Iterable[ErrorRecord], known: Mapping[str, KnownIssue], tracker: IssueTracker, store: RecordStore
+) -> dict[str, IssueRef]:
+    """The newest merged pull request of the hub for each of these records, by fingerprint.
+
+    A record whose issue told of this very recovery is left out: it asks for nothing more.
+    """
+    merged: dict[str, IssueRef] = {}
+    for record in records:
+        there = known.get(record.fingerprint)
+        if there is None:
+            continue
+        if there.marker.state == RecordState.RECOVERED.value and record.last_seen <= there.marker.last_seen:
+            continue
+        for fix in store.fixes(str(there.issue.ref)):
+            if fix.pull_request:
+                try:
+                    pull_request = tracker.pull_request(IssueRef.parse(fix.pull_request))
+                except NotThere:
+                    continue
+                if pull_request.merged:
+                    merged[record.fingerprint] = pull_request.ref
+    return merged
 
 
 def known_after(known: Mapping[str, KnownIssue], carried: Iterable[Carried]) -> dict[str, KnownIssue]:

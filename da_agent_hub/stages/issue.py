@@ -26,7 +26,7 @@ from ..domain.issue import Issue, IssueRef, RepoRef
 from ..domain.issue_text import IssueText
 from ..domain.storm import KnownDigest, gathered, known_digests, left_over, plan_digests
 from ..ports import IssueTracker, RecordStore
-from .filing import Carried, Standing, carry_out, find_standing, known_after
+from .filing import Carried, Standing, carry_out, find_standing, known_after, merged_fixes
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,14 @@ def file_issues(
     repo = RepoRef.parse(project.repo)
     standing = find_standing(repo, tracker, store, records)
     text = issue_text(project, graph, trigger, secrets)
-    decisions, known = _plan(project, standing, records, as_of, text, history)
+    closed_ones = [
+        record
+        for record in records
+        if (there := standing.known.get(record.fingerprint)) and there.issue.state == "closed"
+        if record.state is not RecordState.RECOVERED
+    ]
+    merged = merged_fixes(closed_ones, standing.known, tracker, store)
+    decisions, known = _plan(project, standing, records, as_of, text, history, merged)
     if project.mode == "observe":
         return Filing(True, tuple(Carried(decision) for decision in decisions), known)
 
@@ -124,6 +131,7 @@ def _plan(
     as_of: datetime,
     text: IssueText,
     history: datetime | None,
+    merged: Mapping[str, IssueRef],
 ) -> tuple[tuple[Decision, ...], Mapping[str, KnownIssue]]:
     """One decision a record, and the issues that stand for a record alone."""
     limit, by_fingerprint = project.filters.storm_size, {record.fingerprint: record for record in records}
@@ -132,7 +140,7 @@ def _plan(
     covered = {one: digest for one, digest in covered.items() if one not in left}
     before = {one: digest.issue.ref.number for digest in reversed(standing.digests) for one in digest.marker.members}
     single = [record for record in records if record.fingerprint not in covered]
-    planned = plan_filing(single, standing.known, as_of, text, history, quiet_of(project), before)
+    planned = plan_filing(single, standing.known, as_of, text, history, quiet_of(project), before, merged)
     apart = [one for one in planned if one.record.fingerprint in left]
     new = [one for one in planned if one.record.fingerprint not in left]
     # An issue of its own for each that is left of a storm comes before the storm's end is told.

@@ -9,10 +9,9 @@ from ..config import ProjectSettings
 from ..domain.dbt import ProjectGraph
 from ..domain.error_record import ErrorRecord, RecordState
 from ..domain.filing_plan import Decision, KnownIssue, OpenIssue, ReopenIssue, plan_resolution
-from ..domain.issue import Issue, IssueRef, RepoRef
-from ..domain.tracker_error import NotThere
+from ..domain.issue import Issue, RepoRef
 from ..ports import IssueTracker, RecordStore
-from .filing import Carried, carry_out, find_standing
+from .filing import Carried, carry_out, find_standing, merged_fixes
 from .issue import filed_event, issue_text, quiet_of
 
 
@@ -42,7 +41,8 @@ def resolve_issues(
         standing = find_standing(repo, tracker, store, records)
         covered = standing.covered(records, as_of)
         known = {one: issue for one, issue in standing.known.items() if one not in covered}
-    merged = _merged_fixes(records, known, tracker, store)
+    recovering = [one for one in records if one.state is not RecordState.OPEN]
+    merged = merged_fixes(recovering, known, tracker, store)
     text = issue_text(project, graph, trigger, secrets)
     decisions = plan_resolution(records, known, as_of, text, merged, quiet_of(project))
     if project.mode == "observe":
@@ -54,22 +54,3 @@ def resolve_issues(
             store.add_events([filed_event(decision.record, issue.ref, tracker.login(), now)])
 
     return carry_out(decisions, repo, tracker, remember)
-
-
-def _merged_fixes(
-    records: Sequence[ErrorRecord], known: Mapping[str, KnownIssue], tracker: IssueTracker, store: RecordStore
-) -> dict[str, IssueRef]:
-    merged: dict[str, IssueRef] = {}
-    for record in records:
-        there = known.get(record.fingerprint)
-        if there is None or record.state is RecordState.OPEN or there.marker.state == RecordState.RECOVERED.value:
-            continue
-        for fix in store.fixes(str(there.issue.ref)):
-            if fix.pull_request:
-                try:
-                    pull_request = tracker.pull_request(IssueRef.parse(fix.pull_request))
-                except NotThere:
-                    continue
-                if pull_request.merged:
-                    merged[record.fingerprint] = pull_request.ref
-    return merged

@@ -319,7 +319,21 @@ def test_a_merged_fix_that_did_not_help_reopens_the_issue_and_says_so(host: Host
     file(host, store, EVENING + DAY, again(record(), MONDAY + DAY))
 
     assert host.issues[1].state == "open"
-    assert said(host)[0].startswith("It fails again")
+    assert said(host)[0].startswith("The fix in #2, which was merged, did not hold. It fails again since")
+
+
+def test_a_fix_that_held_for_one_good_run_and_failed_then_reopens_and_says_so(
+    host: Host, store: SqlRecordStore
+) -> None:
+    host.now = MONDAY + timedelta(hours=6)
+    file(host, store, EVENING, record())
+    merged_fix(host, store)
+    file(host, store, EVENING + DAY, replace(record(), state=RecordState.RECOVERING, good_runs=1))
+    for days in (2, 3):
+        file(host, store, EVENING + days * DAY, again(record(), MONDAY + 2 * DAY))
+
+    assert host.issues[1].state == "open"
+    assert [one.split(" in ")[0].split(". ")[0] for one in said(host)] == ["Recovered", "The fix"]
 
 
 def test_observing_writes_nothing_and_tells_what_it_would_do(host: Host, store: SqlRecordStore) -> None:
