@@ -88,6 +88,10 @@ class Hub:
         github = self.github(repo)
         return self._once(f"tracker {github.host}", lambda: self._trackers(github))
 
+    def another_tracker(self, repo: RepoRef) -> IssueTracker:
+        """The same host over a connection of its own, for a second thread."""
+        return self._trackers(self.github(repo))
+
     def investigator(self, project: ProjectSettings) -> Investigator:
         """Who looks for causes."""
         return self._investigators(project)

@@ -12,16 +12,19 @@ from typing import TYPE_CHECKING, TypeVar
 import msgspec
 
 from ..config.settings import ProjectSettings
-from ..domain.command import EventKind, InboxEvent
+from ..domain.command import EventKind, InboxEvent, Intent
 from ..domain.error_record import ErrorRecord
 from ..domain.fix_proposal import FixProposal
 from ..domain.investigation import Investigation
 from ..domain.issue import Issue, IssueRef
 from ..domain.markdown import escape
+from ..domain.progress import CALLED_OFF, tried_again
+from ..domain.progress import stopped as stopped_text
 from ..domain.tracker_error import NotThere
 from ..ports import IssueTracker, RecordStore
 from .hub import Hub
 from .lease import FILING_WAIT_SECONDS, Lease, LeaseTaken, held_lease, project_scope
+from .listening import listening
 
 if TYPE_CHECKING:
     from ..stages.collaborate import EventPlan
@@ -30,6 +33,8 @@ T = TypeVar("T")
 
 # A process that dies so often over one issue is killed by the issue, not by chance.
 MOST_DEATHS = 25
+# Outcomes of what a person called off, and of the request that did.
+STOPPED, STOP_DONE = "stopped", "stop"
 
 
 class EventFailed(Exception):  # noqa: N818 -- reads as what happened
@@ -81,13 +86,14 @@ class IssueWork:
         from ..stages.collaborate import answer, plan_event
 
         self._follow_hints()
-        planned = []
+        planned: list[Planned] = []
+        at_work: list[InboxEvent] = []
         for event in self.store.pending_events(self.key):
             if self.store.attempts(self.key) > MOST_DEATHS:
                 self._give_up(event, f"the process that worked on it ended {MOST_DEATHS} times without a word")
                 continue
 
-            def plan_and_answer(event: InboxEvent = event) -> EventPlan:
+            def plan_and_answer(event: InboxEvent = event, ahead: int = len(at_work)) -> EventPlan:
                 plan = self._plan_of(event)
                 if plan is None:
                     plan = plan_event(
@@ -99,12 +105,13 @@ class IssueWork:
                         issue=issue,
                     )
                     self.store.save_plan(event.event_id, msgspec.to_builtins(plan))
-                answer(event, plan, tracker=self.tracker, store=self.store, issue=issue)
+                answer(event, plan, tracker=self.tracker, store=self.store, issue=issue, ahead=ahead)
                 return plan
 
             plan = self._attempt(event, plan_and_answer)
             if plan is not None:
                 planned.append(Planned(event, plan))
+                at_work += [event] if plan.investigate or plan.fix else []
         return planned
 
     def _follow_hints(self) -> None:
@@ -132,15 +139,31 @@ class IssueWork:
         return [Planned(event, plan) for event, plan in found if plan is not None]
 
     def investigate(self, one: Planned) -> Investigation | None:
-        """Investigate for an event, once; None where that failed for the last time.
+        """Investigate for an event, once; None where that failed for the last time or a person stopped it.
 
         Raises:
             EventFailed: it failed and will be tried again.
         """
         found = self.store.investigation_for(self.key, one.event.event_id)
-        if found is None:
+        if found is not None:
+            return self._attempt(one.event, lambda: self._tell(one.event, found))
+        with self._open_to_a_stop(one):
             return self._attempt(one.event, lambda: self.investigate_for(one.event))
-        return self._attempt(one.event, lambda: self._tell(one.event, found))
+
+    def is_called_off(self, one: Planned) -> bool:
+        """Whether a person asked to stop after this event, also while it was at work."""
+        return one.event.event_id in {other.event.event_id for other in stopped(self.planned())}
+
+    @contextmanager
+    def _open_to_a_stop(self, one: Planned) -> Iterator[None]:
+        """Hear stops while an event is at work; one that came before it stops only what came before."""
+        if self.is_called_off(one):
+            self.store.request_stop(self.key)
+        else:
+            self.store.clear_stop(self.key)
+        # Its own connection: the adapter's is this thread's.
+        with listening(Ears(self, one.event, self.hub.another_tracker(self.ref.repo)).hear, self.log):
+            yield
 
     def investigate_for(self, event: InboxEvent) -> Investigation:
         """Investigate the issue's record; the findings stand in one comment for this event."""
@@ -190,7 +213,7 @@ class IssueWork:
         """A process that died may have paid for an investigation and told nobody."""
         from ..stages.investigate import tell_findings
 
-        tell_findings(self.ref, event, found, self.store.fix_for(self.key, event.event_id), self.tracker)
+        tell_findings(event, found, self.store.fix_for(self.key, event.event_id), self.tracker, self.store)
         self._correct(found)
         return found
 
@@ -218,14 +241,34 @@ class IssueWork:
                     now=self.hub.now(),
                 )
 
-        return self._attempt(one.event, attempt)
+        with self._open_to_a_stop(one):
+            return self._attempt(one.event, attempt)
 
     def finish(self, one: Planned, outcome: str) -> None:
-        """The event is dealt with."""
+        """The event is dealt with; what was called off and what called it off say so in the thread."""
+        from ..stages.command_comment import CommandComment, is_asked
+
         self.lease.check()
-        self.store.finish_event(one.event.event_id, outcome)
+        comment = CommandComment(one.event, self.tracker, self.store)
+        asked, key = is_asked(one.event), one.event.event_id
+        if outcome == STOPPED and asked and (one.plan.investigate or one.plan.fix):
+            found = self.store.investigation_for(self.key, key)
+            if found is None or (one.plan.fix and self.store.fix_for(self.key, key) is None):
+                comment.say(CALLED_OFF)
+        if one.plan.command is not None and one.plan.command.intent is Intent.STOP and one.plan.stop:
+            comment.say(stopped_text(self._called_off_by(key)))
+        self.store.finish_event(key, outcome)
         if one.plan.stop:
             self.store.clear_stop(self.key)
+
+    def _called_off_by(self, stop: str) -> int:
+        """How many events a stop ended: those up to it or to the stop before it."""
+        count = 0
+        for event_id, outcome in self.hub.store.event_outcomes(self.key).items():
+            if event_id == stop:
+                break
+            count = 0 if outcome == STOP_DONE else count + (outcome or "").startswith(STOPPED)
+        return count
 
     def _plan_of(self, event: InboxEvent) -> EventPlan | None:
         from ..stages.collaborate import EventPlan
@@ -234,19 +277,32 @@ class IssueWork:
         return None if kept is None else msgspec.convert(kept, EventPlan)
 
     def _attempt(self, event: InboxEvent, work: Callable[[], T]) -> T | None:
+        from ..stages.command_comment import StopAsked
+
         try:
             return work()
+        except StopAsked:
+            return None
         except Exception as error:
             said = self.hub.redact(f"{type(error).__name__}: {error}")
             self.log.error(f"{event.event_id} of {self.key} failed: {said}", exc_info=True)
-            failures = self.store.note_event_failure(event.event_id)
-            if failures < self.hub.settings.budgets.attempts_per_event:
+            failures, most = self.store.note_event_failure(event.event_id), self.hub.settings.budgets.attempts_per_event
+            if failures < most:
+                self._say_that_it_is_tried_again(event, failures, most)
                 raise EventFailed(f"{event.kind.value} {event.event_id} failed {failures} times: {said}") from error
             self._give_up(event, said)
             return None
 
+    def _say_that_it_is_tried_again(self, event: InboxEvent, failures: int, most: int) -> None:
+        from ..stages.command_comment import CommandComment, is_asked
+
+        kept = self._plan_of(event)
+        if is_asked(event) and kept is not None and (kept.investigate or kept.fix):
+            CommandComment(event, self.tracker, self.store).say_if_possible(tried_again(failures, most))
+
     def _give_up(self, event: InboxEvent, said: str) -> None:
         from ..stages.collaborate import post_reply
+        from ..stages.command_comment import CommandComment, is_asked
 
         attempts = self.hub.settings.budgets.attempts_per_event
         trigger = self.hub.github(self.ref.repo).trigger
@@ -256,9 +312,52 @@ class IssueWork:
             f"`{self.key}`; once its cause is gone, `{trigger} retry` here starts again."
         )
         # Where even this cannot be said, the event stays in the inbox: nothing ends in silence.
-        post_reply(event, text, tracker=self.tracker, key=f"failed:{event.event_id}")
+        if is_asked(event):
+            CommandComment(event, self.tracker, self.store).say(text)
+        else:
+            post_reply(event, text, tracker=self.tracker, key=f"failed:{event.event_id}")
         self.store.finish_event(event.event_id, f"failed: {said[:500]}")
         self.gave_up.append(event.event_id)
+
+
+class Ears:
+    """Hears what comes in while one event of an issue is at work: eyes for each command, and a stop at once.
+
+    All of it is planned and answered in its order afterwards.
+    """
+
+    def __init__(self, work: IssueWork, at_work: InboxEvent, tracker: IssueTracker) -> None:
+        self._work = work
+        self._at_work = at_work
+        self._tracker = tracker
+        self._heard: set[str] = set()
+
+    def hear(self) -> None:
+        """Look once into the inbox."""
+        from ..stages.activity import look_at
+        from ..stages.collaborate import acknowledge, answer, plan_event
+
+        work, tracker = self._work, self._tracker
+        github = work.hub.github(work.ref.repo)
+        later = False
+        for event in work.store.pending_events(work.key):
+            later = later or event.event_id == self._at_work.event_id
+            new = event.event_id not in self._heard and work.store.plan_of(event.event_id) is None
+            if not new or work.lease.lost or event.event_id == self._at_work.event_id:
+                continue
+            self._heard.add(event.event_id)
+            if event.kind is EventKind.LOOK:
+                look_at(tracker, work.store, github, event)
+            elif later:
+                issue = tracker.issue(work.ref)
+                plan = plan_event(
+                    event, tracker=tracker, store=work.store, github=github, project=work.project, issue=issue
+                )
+                if plan.stop:
+                    work.store.save_plan(event.event_id, msgspec.to_builtins(plan))
+                    answer(event, plan, tracker=tracker, store=work.store, issue=issue)
+                elif plan.command is not None and plan.refused is None:
+                    acknowledge(event, tracker=tracker)
 
 
 @contextmanager

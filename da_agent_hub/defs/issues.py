@@ -5,11 +5,12 @@ from contextlib import contextmanager
 
 import dagster as dg
 
+from ..domain.command import Intent
 from ..domain.markdown import escape
 from ..domain.tracker_error import NotThere
 from . import metadata
 from .hub import Hub
-from .issue_work import EventFailed, IssueWork, Planned, event_by_hand, issue_work, stopped
+from .issue_work import STOP_DONE, STOPPED, EventFailed, IssueWork, Planned, event_by_hand, issue_work
 from .lease import LeaseLost, LeaseTaken
 from .names import CLAUDE_INVESTIGATIONS, FILED_ISSUES, FIX_PULL_REQUESTS, GITHUB_ISSUES
 from .partitions import ISSUES
@@ -69,9 +70,8 @@ def issue_assets(projects: Sequence[str]) -> Sequence[dg.AssetsDefinition]:
             except NotThere:
                 return _gone(work)
             planned = work.plan_waiting(issue)
-            called_off = stopped(planned)
             for one in planned:
-                if one.plan.investigate and one not in called_off:
+                if one.plan.investigate and not work.is_called_off(one):
                     work.investigate(one)
             if not planned and RUN_KEY_TAG not in context.run.tags and work.project.mode in WORKING_MODES:
                 work.investigate_for(event_by_hand(work.ref, work.tracker.login(), hub.now()))
@@ -111,13 +111,13 @@ def issue_assets(projects: Sequence[str]) -> Sequence[dg.AssetsDefinition]:
 
 def _fix_and_finish(work: IssueWork) -> Sequence[Sequence[str]]:
     """Deal with what was planned and, where that was wanted, investigated; the rest waits for the next run."""
-    planned = work.planned()
-    called_off = stopped(planned)
     outcomes = []
-    for one in planned:
+    for one in work.planned():
         investigation = work.store.investigation_for(work.key, one.event.event_id)
-        if one in called_off:
-            outcome = "stopped"
+        if work.is_called_off(one):
+            outcome = STOPPED
+        elif one.plan.stop and one.plan.command is not None and one.plan.command.intent is Intent.STOP:
+            outcome = STOP_DONE
         elif one.plan.investigate and investigation is None:
             break
         else:
@@ -125,7 +125,8 @@ def _fix_and_finish(work: IssueWork) -> Sequence[Sequence[str]]:
             if one.plan.investigate and investigation is not None:
                 outcome = f"investigated: {investigation.ending.value}"
             if one.plan.fix:
-                known = investigation or next(iter(reversed(work.store.investigations(work.key))), None)
+                ended = [found for found in work.store.investigations(work.key) if found.came_to_its_end]
+                known = investigation or (ended[-1] if ended else None)
                 fix = work.fix(one, known) if known is not None else None
                 if fix is None:
                     if known is not None:
@@ -133,6 +134,7 @@ def _fix_and_finish(work: IssueWork) -> Sequence[Sequence[str]]:
                     outcome = "no fix: nothing was found out yet"
                 else:
                     outcome += f"; fix: {fix.outcome.value} {fix.pull_request or ''}".rstrip()
+                    outcome = f"{STOPPED}, {outcome}" if work.is_called_off(one) else outcome
         work.finish(one, outcome)
         outcomes.append([*_row(one), escape(outcome, 200)])
     return outcomes

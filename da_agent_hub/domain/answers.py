@@ -12,7 +12,6 @@ from .markdown import code, escape
 from .redaction import redact
 
 NOT_PERMITTED = "Only people with write permission on this repository can ask the hub for something."
-STOPPED = "Stopped: whatever was under way ends at its next step."
 CLOSED_AS_FALSE_POSITIVE = (
     "Closed as a false positive. The label `false-positive` keeps it closed, also when it fails again; "
     "take the label off and reopen it to change that."

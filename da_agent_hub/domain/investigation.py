@@ -100,6 +100,11 @@ class Investigation:
     base_sha: str | None = None
     proven: ProvenCategory | None = None
 
+    @property
+    def came_to_its_end(self) -> bool:
+        """Whether nobody stopped it and nothing broke it off: only then does a fix build on it."""
+        return self.ending not in (Ending.CANCELLED, Ending.FAILED)
+
 
 @dataclass(frozen=True)
 class InvestigationCase:

@@ -9,7 +9,6 @@ from ..domain.answers import (
     CLOSED_AS_FALSE_POSITIVE,
     EDITED,
     NOT_PERMITTED,
-    STOPPED,
     conversation,
     explanation,
     foreign_issue,
@@ -19,11 +18,13 @@ from ..domain.answers import (
 from ..domain.command import Command, EventKind, InboxEvent, Intent
 from ..domain.command_parser import parse_command
 from ..domain.filing_plan import Note
-from ..domain.issue import Comment, Issue, IssueRef
+from ..domain.issue import Comment, Issue
 from ..domain.issue_text import LABELS
+from ..domain.progress import STOPPING, accepted
 from ..domain.tracker_error import NotPermitted, NotThere
 from ..ports import IssueTracker, RecordStore
 from .activity import Activity, body_hash, read_activity
+from .command_comment import comment_key, is_asked, thread_of
 from .filing import post_once
 
 __all__ = ["Activity", "EventPlan", "acknowledge", "answer", "plan_event", "post_reply", "read_activity"]
@@ -88,22 +89,30 @@ def acknowledge(event: InboxEvent, *, tracker: IssueTracker) -> None:
     """Show that a comment was read (eyes); other events have nothing to react to, and a deleted comment needs none."""
     if event.kind is EventKind.COMMENT and event.subject:
         try:
-            tracker.react(_thread(event), int(event.subject), "eyes")
+            tracker.react(thread_of(event), int(event.subject), "eyes")
         except NotThere:
             return
 
 
 def post_reply(event: InboxEvent, text: str, *, tracker: IssueTracker, key: str | None = None) -> Comment:
     """Say something in the event's thread; once an event, or once a ``key``."""
-    return post_once(tracker, _thread(event), Note(key or f"reply:{event.event_id}", text))
+    return post_once(tracker, thread_of(event), Note(key or f"reply:{event.event_id}", text))
 
 
-def answer(event: InboxEvent, plan: EventPlan, *, tracker: IssueTracker, store: RecordStore, issue: Issue) -> None:
-    """Do all of a plan that is neither investigation nor fix: eyes, stop flag, closing, reply; safe to repeat."""
+def answer(
+    event: InboxEvent, plan: EventPlan, *, tracker: IssueTracker, store: RecordStore, issue: Issue, ahead: int = 0
+) -> None:
+    """Do all of a plan that is neither investigation nor fix: eyes, stop flag, closing, reply; safe to repeat.
+
+    What takes its time gets its comment here, before the ``ahead`` commands that are worked off first.
+    """
     if plan.command is not None and plan.refused is None:
         acknowledge(event, tracker=tracker)
     if plan.stop:
         store.request_stop(event.issue_key)
+    if is_asked(event) and (plan.investigate or plan.fix):
+        taken_up = accepted(investigates=plan.investigate, fixes=plan.fix, ahead=ahead)
+        post_once(tracker, thread_of(event), Note(comment_key(event), taken_up))
     if plan.reply is not None:
         post_reply(event, plan.reply, tracker=tracker, key=plan.reply_key)
     if plan.close_as_false_positive:
@@ -154,13 +163,8 @@ def _may_write(login: str, tracker: IssueTracker, issue: Issue) -> bool:
 def _current_text(event: InboxEvent, tracker: IssueTracker, issue: Issue) -> str | None:
     if not event.subject:
         return issue.body
-    comments = tracker.comments(_thread(event), event.happened_at)
+    comments = tracker.comments(thread_of(event), event.happened_at)
     return next((one.body for one in comments if str(one.comment_id) == event.subject), None)
-
-
-def _thread(event: InboxEvent) -> IssueRef:
-    """The issue, or the hub's pull request that a command stands on."""
-    return IssueRef.parse(event.detail.get("thread", event.issue_key))
 
 
 def _plan(
@@ -175,7 +179,7 @@ def _plan(
             return EventPlan(investigate=_outdated(key, store), fix=True, command=command)
         return EventPlan(investigate=True, fix=intent is Intent.RETRY and bool(fixes), command=command)
     if intent is Intent.STOP:
-        return EventPlan(stop=True, reply=STOPPED, command=command)
+        return EventPlan(stop=True, reply=STOPPING, command=command)
     if intent is Intent.FALSE_POSITIVE:
         return EventPlan(reply=CLOSED_AS_FALSE_POSITIVE, command=command, close_as_false_positive=True, stop=True)
     if intent is Intent.HELP:
@@ -187,8 +191,9 @@ def _plan(
 
 
 def _outdated(issue_key: str, store: RecordStore) -> bool:
-    """Whether a fix needs a new investigation first: there is none, or the record failed again since."""
-    investigations, record = store.investigations(issue_key), store.record_of(issue_key)
+    """Whether a fix needs a new investigation first: none came to its end, or the record failed again since."""
+    investigations = [one for one in store.investigations(issue_key) if one.came_to_its_end]
+    record = store.record_of(issue_key)
     if not investigations:
         return True
     started = investigations[-1].started_at

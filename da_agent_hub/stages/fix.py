@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Any, cast
 
 import yaml
 
@@ -13,6 +14,7 @@ from ..config import ProjectSettings
 from ..domain.command import EventKind, InboxEvent
 from ..domain.dbt import ProjectGraph
 from ..domain.error_record import ErrorRecord, RecordState
+from ..domain.findings_text import findings_text
 from ..domain.fix_proposal import FixOutcome, FixProposal, Verification
 from ..domain.investigation import Candidate, FileChange, Investigation
 from ..domain.issue import IssueRef, PullRequest
@@ -20,10 +22,12 @@ from ..domain.line_merge import taken_over
 from ..domain.markdown import BODY_LIMIT, cut
 from ..domain.marker import key_marker
 from ..domain.patch_guard import Safe, Unreadable, judge_patch
+from ..domain.progress import Step
 from ..domain.pull_request_text import commit_message, pull_request_body, pull_request_title
 from ..domain.tracker_error import Refused
 from ..domain.value_proof import DIFFERENT
 from ..ports import IssueTracker, RecordStore, Workbench
+from .command_comment import CommandComment, StopAsked
 from .investigate import tell_findings
 from .verify import Baseline, verify_patch
 
@@ -69,10 +73,30 @@ def fix_issue(
     Raises:
         TrackerError: if GitHub could not be read or written; everything done until then is found again.
     """
-    proposal = _propose(issue, event, project, record, investigation, graph, bench, tracker, store)
+    comment = CommandComment(event, tracker, store)
+    watched = cast("Workbench", _Interruptible(bench, comment))
+    known = findings_text(investigation)
+    try:
+        proposal = _propose(issue, event, project, record, investigation, graph, watched, tracker, store,
+                            lambda step, subject: comment.at(step, subject, known))  # fmt: skip
+    except StopAsked:
+        proposal = FixProposal(FixOutcome.NEEDS_PERSON, "a person asked to stop")
     store.save_fix(str(issue), event.event_id, proposal)
-    tell_findings(issue, event, investigation, proposal, tracker)
+    tell_findings(event, investigation, proposal, tracker, store)
     return proposal
+
+
+class _Interruptible:
+    """A workbench that begins nothing long once a person has asked to stop."""
+
+    def __init__(self, bench: Workbench, comment: CommandComment) -> None:
+        self._bench = bench
+        self._comment = comment
+
+    def __getattr__(self, name: str) -> Any:
+        if name in ("dbt", "query", "graph"):
+            self._comment.check()
+        return getattr(self._bench, name)
 
 
 def branch_of(issue: IssueRef, record: ErrorRecord) -> str:
@@ -85,7 +109,7 @@ def branch_of(issue: IssueRef, record: ErrorRecord) -> str:
 def _propose(
     issue: IssueRef, event: InboxEvent, project: ProjectSettings, record: ErrorRecord | None,
     investigation: Investigation, graph: ProjectGraph | None, bench: Workbench, tracker: IssueTracker,
-    store: RecordStore,
+    store: RecordStore, told: Callable[[Step, str], None],
 ) -> FixProposal:  # fmt: skip
     if record is None:
         return FixProposal(FixOutcome.NEEDS_PERSON, "no dbt failure is on record for this issue")
@@ -104,18 +128,18 @@ def _propose(
     if not investigation.candidates:
         outcome = FixOutcome.NOTHING_TO_FIX if record.state is RecordState.RECOVERED else FixOutcome.NEEDS_PERSON
         return FixProposal(outcome, investigation.needs_person or "the investigation found no change that would help")
+    told(Step.TRYING, investigation.candidates[0].summary)
     base_name, base_sha = _base(project, issue, bench, tracker)
-    tried = _try_all(investigation, base_sha, record, project, bench, store, issue)
+    tried = _try_all(investigation, base_sha, record, project, bench, store, told)
     again_name, again_sha = _base(project, issue, bench, tracker)
     if again_sha != base_sha:  # somebody merged meanwhile: what is proposed must have been run on what is there
         base_name, base_sha = again_name, again_sha
-        tried = _try_all(investigation, base_sha, record, project, bench, store, issue)
+        tried = _try_all(investigation, base_sha, record, project, bench, store, told)
     best = next((one for one in tried if one.proposable and one.verification and one.verification.passed), None)
     best = best or next((one for one in tried if one.proposable), None)
     if best is None:
         return _declined(tried, there, branch)
-    if store.stop_requested(str(issue)):
-        return FixProposal(FixOutcome.NEEDS_PERSON, "a person asked to stop", branch=branch)
+    told(Step.OPENING, "")
     return _open(issue, record, investigation, best, base_name, branch, there, graph, tracker, bench)
 
 
@@ -128,7 +152,7 @@ def _base(project: ProjectSettings, issue: IssueRef, bench: Workbench, tracker: 
 
 def _try_all(
     investigation: Investigation, base_sha: str, record: ErrorRecord, project: ProjectSettings, bench: Workbench,
-    store: RecordStore, issue: IssueRef,
+    store: RecordStore, told: Callable[[Step, str], None],
 ) -> list[_Tried]:  # fmt: skip
     baseline = Baseline()
     others = store.records(project.name)
@@ -141,9 +165,7 @@ def _try_all(
     )
     tried: list[_Tried] = []
     for candidate in investigation.candidates[:MOST_CANDIDATES]:
-        if store.stop_requested(str(issue)):
-            break
-        tried.append(_try(candidate, investigation.base_sha, base_sha, record, bench, baseline, known_bad))
+        tried.append(_try(candidate, investigation.base_sha, base_sha, record, bench, baseline, known_bad, told))
         if tried[-1].proposable and tried[-1].verification and tried[-1].verification.passed:
             break
     return tried
@@ -151,7 +173,7 @@ def _try_all(
 
 def _try(
     candidate: Candidate, meant_for: str | None, base_sha: str, record: ErrorRecord, bench: Workbench,
-    baseline: Baseline, known_bad: frozenset[str],
+    baseline: Baseline, known_bad: frozenset[str], told: Callable[[Step, str], None],
 ) -> _Tried:  # fmt: skip
     if candidate.values is not None and candidate.values.verdict == DIFFERENT:
         return _Tried(candidate, base_sha, refusal=f"{candidate.summary}: {candidate.values.reason}")
@@ -176,6 +198,7 @@ def _try(
         return _Tried(
             candidate, base_sha, diff, refusal=f"{candidate.summary}: it is not safe, {'; '.join(verdict.reasons[:3])}"
         )
+    told(Step.VERIFYING, candidate.summary)
     verification = verify_patch(bench, base_sha, changes, record, baseline, known_bad)
     failed = [step for step in verification.steps if step.passed is False]
     refusal = None

@@ -14,9 +14,9 @@ from ..domain.findings_text import findings_text
 from ..domain.fix_proposal import FixProposal
 from ..domain.investigation import Ending, Investigation, InvestigationCase
 from ..domain.issue import Comment, IssueRef
-from ..domain.markdown import BODY_LIMIT, cut
-from ..domain.marker import has_key, key_marker
+from ..domain.progress import Step, expert_not_asked
 from ..ports import Investigator, IssueTracker, RecordStore, Workbench
+from .command_comment import CommandComment
 
 
 def investigate_issue(
@@ -37,8 +37,11 @@ def investigate_issue(
     Repeated for the same event, the investigation replaces itself and the comment is edited in place.
 
     Raises:
+        StopAsked: a person asked to stop before it began.
         TrackerError: if the comment could not be written; the investigation is kept by then.
     """
+    comment = CommandComment(event, tracker, store)
+    comment.at(Step.INVESTIGATING, f"{investigator.name} look at it")
     if record is None:
         investigation = Investigation(
             Ending.INCONCLUSIVE,
@@ -53,19 +56,20 @@ def investigate_issue(
         found = investigator.investigate(InvestigationCase(record, str(issue), request), graph, bench)
         investigation = replace(found, proven=proven_category(record, found))
     store.save_investigation(str(issue), event.event_id, investigation)
-    tell_findings(issue, event, investigation, None, tracker)
+    tell_findings(event, investigation, None, tracker, store)
     return investigation
 
 
 def tell_findings(
-    issue: IssueRef, event: InboxEvent, investigation: Investigation, fix: FixProposal | None, tracker: IssueTracker
+    event: InboxEvent,
+    investigation: Investigation,
+    fix: FixProposal | None,
+    tracker: IssueTracker,
+    store: RecordStore,
 ) -> Comment:
     """Post or edit the one comment of this event; killed in between, the next attempt finds it by its key."""
-    key = f"findings:{event.event_id}"
-    marker = key_marker(key)
-    body = f"{cut(findings_text(investigation, fix), BODY_LIMIT - len(marker) - 2)}\n\n{marker}"
-    login = tracker.login().lower()
-    for comment in tracker.comments(issue):
-        if comment.author.lower() == login and has_key(comment.body, key):
-            return comment if comment.body == body else tracker.edit_comment(issue, comment.comment_id, body)
-    return tracker.add_comment(issue, body)
+    parts = [findings_text(investigation, fix)]
+    expert = ((store.plan_of(event.event_id) or {}).get("command") or {}).get("expert")
+    if expert and expert not in investigation.experts:
+        parts.append(expert_not_asked(str(expert), investigation.investigator))
+    return CommandComment(event, tracker, store).say("\n\n".join(parts))

@@ -152,10 +152,10 @@ def test_a_renamed_column_ends_in_one_verified_pull_request_and_one_comment(scen
 
 def test_killed_at_any_write_and_started_again_it_leaves_one_branch_one_pull_request_one_comment(scene: Scene) -> None:
     investigation = scene.investigate()
-    # the commit, the pull request, the comment: before or after GitHub has it
-    for number, late in ((1, True), (2, True), (3, False), (3, True)):
+    # the comment is told three steps; then come the commit, the pull request, the answer: before or after GitHub has it
+    for number, late in ((2, True), (4, True), (5, True), (6, False), (6, True)):
         scene.new_host()
-        tell_findings(scene.issue.ref, scene.event, investigation, None, scene.tracker)
+        tell_findings(scene.event, investigation, None, scene.tracker, scene.store)
         scene.host.die_at, scene.host.die_late = scene.host.writes + number, late
         with pytest.raises(Died):
             scene.fix(investigation)
