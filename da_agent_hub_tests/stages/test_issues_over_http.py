@@ -16,12 +16,15 @@ from da_agent_hub.domain.command import EventKind
 from da_agent_hub.domain.fix_proposal import FixOutcome, FixProposal
 from da_agent_hub.domain.investigation import FileChange
 from da_agent_hub.domain.issue import IssueRef
+from da_agent_hub.domain.issue_text import IssueText
 from da_agent_hub.ports import RecordStore
 from da_agent_hub.sandbox.github.state import GitHubState
 from da_agent_hub.stages.collaborate import answer, plan_event, read_activity
 from da_agent_hub.stages.issue import file_issues
 from da_agent_hub.stages.resolve import resolve_issues
+from da_agent_hub_tests.domain.failure_stories import GRAPH
 from da_agent_hub_tests.domain.record_examples import record, recovered
+from da_agent_hub_tests.domain.test_whole_run_text import NODELESS, missed, record_of
 from da_agent_hub_tests.sandbox_host import World, sandbox_world, serve_github, settings_of
 from da_agent_hub_tests.stages.test_filing import HOSTILE
 
@@ -118,3 +121,20 @@ def test_github_takes_the_most_hostile_issue_and_gives_it_back_unchanged(
     assert len(hub.hub_issues(world.repo)) == 1
     patches = [one for one in state.requests(writes_only=True) if one.method == "PATCH"]
     assert patches == []
+
+
+def test_each_kind_of_failure_without_a_node_gets_an_issue_of_its_own_that_is_written_once(
+    served: tuple[GitHubState, str, World], store: RecordStore
+) -> None:
+    state, url, world = served
+    hub = GitHubTracker(settings_of(url, "hub"))
+    records = [*(record_of(told) for told, _, _ in NODELESS.values()), missed()]
+    as_of = max(one.last_seen for one in records)
+
+    for _ in range(2):
+        file_issues(project_of(world), hub, store, records=records, graph=GRAPH, as_of=as_of, now=as_of)
+
+    found = {issue.title: issue.body for issue in hub.hub_issues(world.repo)}
+    assert sorted(found) == sorted(one.title for one in records)
+    assert found == {one.title: IssueText(GRAPH).body(one, as_of) for one in records}
+    assert not [one for one in state.requests(writes_only=True) if one.method == "PATCH"]
