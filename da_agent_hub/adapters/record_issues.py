@@ -292,9 +292,9 @@ class RecordIssues(RecordRows):
         return None if payload is None else unpack(payload, FixProposal)
 
     def issue_of_pull_request(self, pull_request_key: str) -> str | None:
-        """The issue whose fix a pull request is."""
+        """The issue whose fix a pull request is; of several that it mends, the one that it was opened for."""
         kept = tables.fixes.c
-        query = select(kept.issue_key).where(kept.pull_request == pull_request_key).order_by(kept.seq.desc()).limit(1)
+        query = select(kept.issue_key).where(kept.pull_request == pull_request_key).order_by(kept.seq).limit(1)
         return self._one(query)  # type: ignore[no-any-return]
 
     # the rest

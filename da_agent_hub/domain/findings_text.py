@@ -17,6 +17,8 @@ _EVIDENCE_LIMIT, _ALL_EVIDENCE_LIMIT = 2_500, 40_000
 def findings_text(investigation: Investigation, fix: FixProposal | None = None, secrets: Sequence[str] = ()) -> str:
     """Markdown for one comment, the hidden key not included; ``fix`` adds what came of the request for one."""
     parts = [f"**{_said(investigation.headline, secrets)}**"]
+    if investigation.same_cause:
+        parts.append(f"The same cause as #{investigation.same_cause.rpartition('#')[2]}: what mends that one mends this one.")
     if investigation.ending is not Ending.ANSWERED:
         parts.append(f"_{_ENDINGS[investigation.ending]}_")
     if fix is not None:

@@ -77,7 +77,8 @@ class Investigation:
     where the cause sits (often upstream of the failing node); ``culprit_sha`` the commit that caused it, if one did.
     ``headline`` is one sentence. ``needs_person`` says why no safe automatic fix exists, and None says one was found.
     ``cost_usd`` is 0 for the playbooks. ``base_sha`` is the commit that the candidates' texts are meant for.
-    ``proven`` is what it proved about the record's category, where it did.
+    ``proven`` is what it proved about the record's category, where it did. ``same_cause`` is the key of an older issue that
+    has the same cause.
     """
 
     ending: Ending
@@ -99,6 +100,7 @@ class Investigation:
     seconds: float = 0.0
     base_sha: str | None = None
     proven: ProvenCategory | None = None
+    same_cause: str | None = None
 
     @property
     def came_to_its_end(self) -> bool:

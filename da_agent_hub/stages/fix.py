@@ -24,11 +24,11 @@ from ..domain.marker import key_marker
 from ..domain.patch_guard import Safe, Unreadable, judge_patch
 from ..domain.progress import Step
 from ..domain.pull_request_text import commit_message, pull_request_body, pull_request_title
-from ..domain.tracker_error import Refused
+from ..domain.tracker_error import NotThere, Refused
 from ..domain.value_proof import DIFFERENT
 from ..ports import IssueTracker, RecordStore, Workbench
 from .command_comment import CommandComment, StopAsked
-from .investigate import tell_findings
+from .investigate import same_cause, tell_findings
 from .verify import Baseline, verify_patch
 
 MOST_CANDIDATES = 4
@@ -139,6 +139,10 @@ def _propose(
     best = best or next((one for one in tried if one.proposable), None)
     if best is None:
         return _declined(tried, there, branch)
+    if there is None or there.state == "closed":
+        for other in same_cause(issue, record, investigation, project, store):
+            if shared := _shared(other, best, tracker, store):
+                return shared
     told(Step.OPENING, "")
     return _open(issue, record, investigation, best, base_name, branch, there, graph, tracker, bench)
 
@@ -266,6 +270,23 @@ def _declined(tried: Sequence[_Tried], there: PullRequest | None, branch: str) -
         candidate=last.candidate if last else None, verification=last.verification if last else None,
         diff=last.diff if last else "", branch=branch,
     )  # fmt: skip
+
+
+def _shared(other: IssueRef, best: _Tried, tracker: IssueTracker, store: RecordStore) -> FixProposal | None:
+    """The open pull request of another issue of the same cause that makes this very change: a second would double it."""
+    for fix in reversed(store.fixes(str(other))):
+        if fix.pull_request and fix.diff == best.diff:
+            try:
+                pull = tracker.pull_request(IssueRef.parse(fix.pull_request))
+            except NotThere:
+                continue
+            if pull.state == "open":
+                return FixProposal(
+                    FixOutcome.DRAFT if pull.draft else FixOutcome.OPENED,
+                    f"#{pull.ref.number} makes this change for #{other.number}, and it was tried for this issue too",
+                    best.candidate, best.verification, best.diff, pull.head_branch, str(pull.ref), pull.url,
+                )  # fmt: skip
+    return None
 
 
 def _open(

@@ -9,12 +9,13 @@ from ..config import ProjectSettings
 from ..domain.category_proof import proven_category
 from ..domain.command import InboxEvent
 from ..domain.dbt import ProjectGraph
-from ..domain.error_record import ErrorRecord
+from ..domain.error_record import ErrorRecord, RecordState
 from ..domain.findings_text import findings_text
 from ..domain.fix_proposal import FixProposal
 from ..domain.investigation import Ending, Investigation, InvestigationCase
 from ..domain.issue import Comment, IssueRef
 from ..domain.progress import Step, expert_not_asked
+from ..domain.same_cause import Investigated, issues_of_one_cause
 from ..ports import Investigator, IssueTracker, RecordStore, Workbench
 from .command_comment import CommandComment
 
@@ -54,10 +55,28 @@ def investigate_issue(
     else:
         request = event.text or None
         found = investigator.investigate(InvestigationCase(record, str(issue), request), graph, bench)
-        investigation = replace(found, proven=proven_category(record, found))
+        known = [one for one in same_cause(issue, record, found, project, store) if one.number < issue.number]
+        investigation = replace(
+            found, proven=proven_category(record, found), same_cause=str(known[0]) if known else None
+        )
     store.save_investigation(str(issue), event.event_id, investigation)
     tell_findings(event, investigation, None, tracker, store)
     return investigation
+
+
+def same_cause(
+    issue: IssueRef, record: ErrorRecord, found: Investigation, project: ProjectSettings, store: RecordStore
+) -> tuple[IssueRef, ...]:
+    """Other issues of the project whose last investigation found the same cause and that are not over, oldest first."""
+    others = []
+    for other in store.records(project.name):
+        if other.fingerprint == record.fingerprint or other.state is RecordState.RECOVERED:
+            continue
+        key = store.issue_of(other.fingerprint)
+        known = store.investigations(key) if key else ()
+        if key and known:
+            others.append(Investigated(IssueRef.parse(key), other, known[-1]))
+    return issues_of_one_cause(Investigated(issue, record, found), others)
 
 
 def tell_findings(

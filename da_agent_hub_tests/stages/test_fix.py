@@ -235,3 +235,31 @@ def test_a_change_whose_values_differ_is_not_proposed_and_the_thread_hears_what_
     assert fix.outcome is FixOutcome.NEEDS_PERSON, fix
     assert "1 row in place of 20" in fix.reason
     assert not scene.host.pulls
+
+
+def test_two_issues_of_one_cause_share_one_pull_request(scene: Scene) -> None:
+    below = scene.mill.record("model.garden.by_grain", kind=FailureKind.MODEL, good=scene.mill.commits[0])
+    below = replace(below, fingerprint="other", first_bad=scene.record.first_bad)
+    scene.store.save_records("garden", [scene.record, below])
+    scene.store.link_issue(scene.record.fingerprint, str(scene.issue.ref))
+    opened = scene.fix(scene.investigate())
+    assert opened.outcome is FixOutcome.OPENED
+    first = scene.issue
+    scene.issue = scene.tracker.create_issue(scene.repo, IssueDraft("by_grain fails", "body", ("dbt-error",)))
+    scene.store.link_issue("other", str(scene.issue.ref))
+    scene.record = below
+    scene.bench.checkout(scene.mill.commits[-1])
+    scene.bench.reset_warehouse()
+    scene.event = InboxEvent("comment:2", str(scene.issue.ref), EventKind.COMMENT, "ada", NOW, text="@claude create PR")
+
+    found = scene.investigate()
+    shared = scene.fix(found)
+    assert found.same_cause == str(first.ref)
+    assert (shared.outcome, shared.pull_request) == (FixOutcome.OPENED, opened.pull_request), shared.reason
+    assert shared.verification is not None
+    assert shared.verification.passed
+    assert len(scene.host.pulls) == 1
+    (comment,) = scene.thread()
+    assert "The same cause as #1: what mends that one mends this one." in comment
+    # What is said on the pull request is heard for the issue that it was opened for.
+    assert scene.store.issue_of_pull_request(str(opened.pull_request)) == str(first.ref)
