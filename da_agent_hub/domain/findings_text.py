@@ -18,7 +18,9 @@ def findings_text(investigation: Investigation, fix: FixProposal | None = None, 
     """Markdown for one comment, the hidden key not included; ``fix`` adds what came of the request for one."""
     parts = [f"**{_said(investigation.headline, secrets)}**"]
     if investigation.same_cause:
-        parts.append(f"The same cause as #{investigation.same_cause.rpartition('#')[2]}: what mends that one mends this one.")
+        parts.append(
+            f"The same cause as #{investigation.same_cause.rpartition('#')[2]}: what mends that one mends this one."
+        )
     if investigation.ending is not Ending.ANSWERED:
         parts.append(f"_{_ENDINGS[investigation.ending]}_")
     if fix is not None:

@@ -17,7 +17,9 @@ BY_COMMIT = Investigation(Ending.ANSWERED, "playbooks", "A commit broke it.", "c
 BY_ROWS = Investigation(Ending.ANSWERED, "playbooks", "A load is short.", "data", root_node="source.mill.sacks")
 
 
-def known(number: int, investigation: Investigation, run: str = "7", state: RecordState = RecordState.OPEN) -> Investigated:
+def known(
+    number: int, investigation: Investigation, run: str = "7", state: RecordState = RecordState.OPEN
+) -> Investigated:
     of_it = replace(record(f"f{number}"), first_bad=Sighting(run, "", MONDAY), state=state)
     return Investigated(IssueRef.parse(f"acme/mill#{number}"), of_it, investigation)
 
