@@ -249,6 +249,9 @@ class RecordStore(Protocol):
         What it proved about its record's category is kept with it, and replaces what an earlier one had proved.
         """
 
+    def save_proof(self, proven: ProvenCategory) -> None:
+        """Keep what an investigation proved that this store does not hold; the newest proof of a record stays."""
+
     def proven_categories(self, project: str) -> Mapping[str, ProvenCategory]:
         """What was proved last about the category of each record, by fingerprint."""
 

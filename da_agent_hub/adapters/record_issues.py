@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 import msgspec
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import Connection, delete, func, select, update
 
 from ..domain.command import EventKind, InboxEvent
 from ..domain.error_record import ErrorRecord, ProvenCategory
@@ -245,8 +245,16 @@ class RecordIssues(RecordRows):
         with self._write() as connection:
             self._put(connection, tables.investigations, row, key=["issue_key", "key"])
             if proven is not None:
-                proof = {"fingerprint": proven.fingerprint, "project": proven.project, "payload": as_json(proven)}
-                self._put(connection, tables.proven_categories, proof, key=["fingerprint"])
+                self._put_proof(connection, proven)
+
+    def save_proof(self, proven: ProvenCategory) -> None:
+        """Keep what an investigation proved that this store does not hold; the newest proof of a record stays."""
+        with self._write() as connection:
+            self._put_proof(connection, proven)
+
+    def _put_proof(self, connection: Connection, proven: ProvenCategory) -> None:
+        proof = {"fingerprint": proven.fingerprint, "project": proven.project, "payload": as_json(proven)}
+        self._put(connection, tables.proven_categories, proof, key=["fingerprint"])
 
     def proven_categories(self, project: str) -> Mapping[str, ProvenCategory]:
         """What was proved last about the category of each record, by fingerprint."""

@@ -82,9 +82,12 @@ def _file(
     from ..stages.issue import file_issues
     from ..stages.record import records_as_of
     from ..stages.resolve import resolve_issues
+    from ..stages.restore import restore_from_issues
 
     repo = RepoRef.parse(project.repo)
     store, tracker, trigger = hub.store, hub.tracker(repo), hub.github(repo).trigger
+    # With a store that is new, what the issues remember counts first.
+    restore_from_issues(project, tracker, store)
     records = records_as_of(project, store, moment.as_of)
     graph = store.latest_graph(project.name, until=moment.as_of) or store.latest_graph(project.name)
     filing = file_issues(

@@ -13,6 +13,7 @@ from urllib.parse import quote
 _MARKER = re.compile(r"<!-- da-agent-hub:record=(?P<json>\{[^\n<>]*\}) -->")
 _DIGEST = re.compile(r"<!-- da-agent-hub:digest=(?P<json>\{[^\n<>]*\}) -->")
 _NAME = "da-agent-hub"
+_LATER = frozenset({"noted_at", "heard_category", "heard_priority", "given_category", "culprit_sha"})
 
 
 def key_marker(key: str) -> str:
@@ -23,6 +24,11 @@ def key_marker(key: str) -> str:
 def has_key(body: str, key: str) -> bool:
     """Whether a body carries the marker of this very key. Ask it only of bodies that the hub itself wrote."""
     return key_marker(key) in body
+
+
+def answers(body: str, event_id: str) -> bool:
+    """Whether a body carries a key of this event: its answer, or that it was begun. Ask it only of the hub's own."""
+    return is_marked(body) and f":{_quoted(event_id)} -->" in body
 
 
 def is_marked(body: str) -> bool:
@@ -47,7 +53,8 @@ class RecordMarker:
     """What an issue's body remembers of its record; ``as_of`` is the moment up to which runs had been read.
 
     ``previous`` is the number of an earlier issue of the same record, closed for good. ``noted_at`` and what was
-    ``heard`` are those of the thread.
+    ``heard`` are those of the thread. ``given_category`` is that of the error class where an investigation proved
+    another one, and ``culprit_sha`` the commit that it found.
     """
 
     fingerprint: str
@@ -65,6 +72,8 @@ class RecordMarker:
     noted_at: datetime | None = None
     heard_category: str = ""
     heard_priority: str = ""
+    given_category: str = ""
+    culprit_sha: str = ""
 
     @property
     def heard(self) -> Heard:
@@ -76,7 +85,7 @@ class RecordMarker:
             name: value.astimezone(timezone.utc).isoformat() if isinstance(value, datetime) else value
             for name, value in vars(self).items()
             # A body from before these were there stays as it is.
-            if value or name not in ("noted_at", "heard_category", "heard_priority")
+            if value or name not in _LATER
         }
         return f"<!-- {_NAME}:record={_hidden_json(values)} -->"
 
@@ -152,6 +161,8 @@ def _record_marker(text: str) -> RecordMarker | None:
             noted_at=_moment(values["noted_at"]) if values.get("noted_at") is not None else None,
             heard_category=str(values.get("heard_category", "")),
             heard_priority=str(values.get("heard_priority", "")),
+            given_category=str(values.get("given_category", "")),
+            culprit_sha=str(values.get("culprit_sha", "")),
         )
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
         return None
