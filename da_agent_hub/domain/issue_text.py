@@ -301,9 +301,10 @@ def how_often(record: ErrorRecord) -> str:
 def failed_since(record: ErrorRecord) -> str:
     """The end of a sentence about a record: how often it failed, since when, and where last."""
     last = run_link(record.latest.run_id, record.latest.run_url)
+    failed = "failed" if not _is_silence(record) else "was noticed"
     if record.occurrences == 1:
-        return f"failed once, in {last} at {when(record.last_seen)}"
-    return f"failed {how_often(record)} since {when(record.first_seen)}, last in {last}"
+        return f"{failed} once, in {last} at {when(record.last_seen)}"
+    return f"{failed} {how_often(record)} since {when(record.first_seen)}, last in {last}"
 
 
 def marker_of(

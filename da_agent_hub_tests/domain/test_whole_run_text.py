@@ -11,7 +11,7 @@ from da_agent_hub.domain.dbt import DbtRun
 from da_agent_hub.domain.error_record import ErrorRecord
 from da_agent_hub.domain.expected_runs import DbtJob, JobsSeen
 from da_agent_hub.domain.failure import FailureKind
-from da_agent_hub.domain.issue_text import IssueText
+from da_agent_hub.domain.issue_text import IssueText, failed_since
 from da_agent_hub.domain.record_building import build_records
 
 from .failure_stories import GRAPH, STORIES, of, step
@@ -126,6 +126,9 @@ def test_a_run_that_did_not_happen_names_its_job_its_schedule_and_how_it_ends() 
     assert f"[run due 2026-11-22 02:00 UTC]({PAGE}), 2026-11-22 05:00 UTC; missing 2 times in all" in body
     assert "at 02:00 every day, UTC" in body
     assert "the issue closes with its next run" in body
+    assert failed_since(record).startswith(
+        "was noticed 2 times since 2026-11-21 05:00 UTC, last in [run due 2026-11-22"
+    )
     assert TEXT.recurred(record).startswith("The job is silent again since [run due 2026-11-21 02:00 UTC]")
 
 
