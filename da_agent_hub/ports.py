@@ -15,6 +15,7 @@ from .domain.expected_runs import DbtJob, JobsSeen
 from .domain.fix_proposal import FixProposal
 from .domain.investigation import FileChange, Investigation, InvestigationCase
 from .domain.issue import Comment, Issue, IssueDraft, IssueRef, PullRequest, RepoRef, TimelineEvent
+from .domain.life_cycle import Life
 
 
 @dataclass(frozen=True)
@@ -188,6 +189,15 @@ class RecordStore(Protocol):
     # inbox
     def add_events(self, events: Iterable[InboxEvent]) -> int:
         """Append those not yet there; returns how many were new."""
+    def life(self, issue_key: str) -> Life | None:
+        """Where an issue is in its life."""
+
+    def save_life(self, life: Life) -> None:
+        """Keep it in place of what was kept."""
+
+    def lives(self, project: str, since: datetime) -> Sequence[Life]:
+        """Lives of a project's issues that were opened, or opened again, since."""
+
 
     def pending_events(self, issue_key: str) -> Sequence[InboxEvent]:
         """What waits for an issue, in order of happening."""

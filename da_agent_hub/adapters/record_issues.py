@@ -13,6 +13,7 @@ from ..domain.command import EventKind, InboxEvent
 from ..domain.error_record import ErrorRecord, ProvenCategory
 from ..domain.fix_proposal import FixProposal
 from ..domain.investigation import Investigation
+from ..domain.life_cycle import Life
 from . import record_tables as tables
 from .record_rows import RecordRows, as_json, pack, unpack
 
@@ -46,6 +47,34 @@ class RecordIssues(RecordRows):
             .limit(1)
         )
         return None if payload is None else msgspec.json.decode(payload, type=ErrorRecord)
+
+    def life(self, issue_key: str) -> Life | None:
+        """Where an issue is in its life."""
+        lives = tables.issue_lives.c
+        payload = self._one(select(lives.payload).where(lives.issue_key == issue_key))
+        return None if payload is None else msgspec.json.decode(payload, type=Life)
+
+    def save_life(self, life: Life) -> None:
+        """Keep it in place of what was kept."""
+        row = {
+            "issue_key": life.issue_key,
+            "project": life.project,
+            "state": life.state.value,
+            "opened_at": life.opened_at,
+            "payload": as_json(life),
+        }
+        with self._write() as connection:
+            self._put(connection, tables.issue_lives, row, key=["issue_key"])
+
+    def lives(self, project: str, since: datetime) -> Sequence[Life]:
+        """Lives of a project's issues that were opened, or opened again, since."""
+        lives = tables.issue_lives.c
+        query = (
+            select(lives.payload)
+            .where(lives.project == project, lives.opened_at >= since)
+            .order_by(lives.opened_at, lives.issue_key)
+        )
+        return [msgspec.json.decode(payload, type=Life) for payload in self._all(query)]
 
     def filed_until(self, project: str) -> datetime | None:
         """Up to when the project's records were filed as issues."""

@@ -32,6 +32,9 @@ _DONE = {
     "LeaveAlone": "left alone",
 }
 
+# Long enough for a median, short enough to show a change.
+_MEASURED = timedelta(days=30)
+
 _BEFORE = "filed before; brought up to the present with the newest day of this run"
 _HISTORY = "history: kept for recurrences and times to resolve, and no issue is filed for what has recovered since"
 
@@ -59,6 +62,7 @@ def file_days(
             try:
                 records, done = _file(hub, project, moment, history)
                 shown = _standing(records, done, moment)
+                shown |= metadata.median_times(store.lives(project.name, now - _MEASURED))
             except Exception as error:
                 bad.append(hub.redact(f"{moment.day}: {error}"))
                 break

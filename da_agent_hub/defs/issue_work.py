@@ -20,8 +20,9 @@ from ..domain.issue import Issue, IssueRef
 from ..domain.markdown import escape
 from ..domain.progress import CALLED_OFF, tried_again
 from ..domain.progress import stopped as stopped_text
-from ..domain.tracker_error import NotThere
+from ..domain.tracker_error import NotThere, TrackerError
 from ..ports import IssueTracker, RecordStore
+from . import metadata
 from .hub import Hub
 from .lease import FILING_WAIT_SECONDS, Lease, LeaseTaken, held_lease, project_scope
 from .listening import listening
@@ -76,6 +77,30 @@ class IssueWork:
     def issue(self) -> Issue:
         """The issue as it is now."""
         return self.tracker.issue(self.ref)
+
+    def life(
+        self, issue: Issue, *, begins: bool = False, answered: bool = False, done: bool = False
+    ) -> metadata.Metadata:
+        """Where the issue is in its life, kept and told; see ``follow_issue``."""
+        from ..stages.life import follow_issue
+
+        try:
+            found = follow_issue(
+                issue,
+                project=self.project.name,
+                record=self.record,
+                tracker=self.tracker,
+                store=self.store,
+                now=self.hub.now(),
+                begins=begins,
+                answered=answered,
+                done=done,
+            )
+        except TrackerError as error:
+            # Not worth the work that it tells of; the next run of the issue follows it.
+            self.log.warning(f"where {self.key} is in its life is not known just now: {self.hub.redact(str(error))}")
+            return {}
+        return metadata.life(found)
 
     def plan_waiting(self, issue: Issue) -> Sequence[Planned]:
         """Plan and answer what waits, in order; an event is planned once, whoever repeats this.

@@ -50,6 +50,11 @@ def issue_assets(projects: Sequence[str]) -> Sequence[dg.AssetsDefinition]:
                 "labels": dg.MetadataValue.text(", ".join(issue.labels)),
                 "waiting": metadata.table(("what", "by", "when", "plan"), [_row(one) for one in planned], "nothing"),
             }
+            told |= work.life(
+                issue,
+                begins=any(one.plan.investigate for one in planned),
+                answered=any(one.plan.reply is not None for one in planned),
+            )
             return dg.MaterializeResult(metadata=told)
 
     @dg.asset(
@@ -79,6 +84,7 @@ def issue_assets(projects: Sequence[str]) -> Sequence[dg.AssetsDefinition]:
             told = metadata.thread(work.ref, issue.url, work.record, (GITHUB_ISSUES, FIX_PULL_REQUESTS))
             told |= metadata.investigation(found[-1] if found else None)
             told["investigations"] = dg.MetadataValue.int(len(found))
+            told |= work.life(issue)
             return dg.MaterializeResult(metadata=told)
 
     @dg.asset(
@@ -103,6 +109,7 @@ def issue_assets(projects: Sequence[str]) -> Sequence[dg.AssetsDefinition]:
             fixes = hub.store.fixes(work.key)
             told = metadata.thread(work.ref, issue.url, work.record, (GITHUB_ISSUES, CLAUDE_INVESTIGATIONS))
             told |= metadata.fix(fixes[-1] if fixes else None)
+            told |= work.life(issue, done=not hub.store.pending_events(work.key))
             told["finished"] = metadata.table(("what", "by", "when", "plan", "outcome"), outcomes, "nothing waited")
             return dg.MaterializeResult(metadata=told)
 

@@ -14,6 +14,7 @@ from ..domain.error_record import ErrorRecord, Priority, Sighting
 from ..domain.fix_proposal import FixProposal, Verification
 from ..domain.investigation import Investigation
 from ..domain.issue import IssueRef
+from ..domain.life_cycle import Life, median
 from ..domain.markdown import code, cut, escape, fenced
 from ..domain.window import Window
 from .partitions import partition_page
@@ -172,6 +173,43 @@ def thread(issue: IssueRef, url: str, record: ErrorRecord | None, neighbours: Se
     links = [link("/".join(asset.path), partition_page(asset, key)) for asset in neighbours]
     found["neighbours"] = dg.MetadataValue.md(" · ".join(links))
     return found
+
+
+def life(found: Life) -> Metadata:
+    """Where an issue is in its life, how long each part took, and why it is silent where it is."""
+    told: Metadata = {
+        "life": dg.MetadataValue.text(found.state.value),
+        "life_since": dg.MetadataValue.text(f"{found.since or found.opened_at:%Y-%m-%d %H:%M:%S} UTC"),
+        **_times(found.seconds_to_detect, found.seconds_to_respond, found.seconds_to_resolve),
+    }
+    if found.suppression is not None:
+        why = found.suppression
+        at = f" at {_moment(why.at)} UTC" if why.at else ""
+        words = f": {escape(why.comment, 600)}" if why.comment else ""
+        told["suppressed"] = dg.MetadataValue.md(f"{code(why.label)} by {escape(why.by or 'somebody', 60)}{at}{words}")
+    return told
+
+
+def median_times(lives: Sequence[Life]) -> Metadata:
+    """The medians of what is known of several issues."""
+    return {
+        "issues_measured": dg.MetadataValue.int(len(lives)),
+        **_times(
+            median(one.seconds_to_detect for one in lives),
+            median(one.seconds_to_respond for one in lives),
+            median(one.seconds_to_resolve for one in lives),
+            "median_",
+        ),
+    }
+
+
+def _times(detect: float | None, respond: float | None, resolve: float | None, prefix: str = "") -> Metadata:
+    named = {"detect": detect, "respond": respond, "resolve": resolve}
+    return {
+        f"{prefix}seconds_to_{what}": dg.MetadataValue.float(round(seconds, 1))
+        for what, seconds in named.items()
+        if seconds is not None
+    }
 
 
 def investigation(found: Investigation | None) -> Metadata:

@@ -27,6 +27,7 @@ from ..domain.issue_text import IssueText
 from ..domain.storm import KnownDigest, gathered, known_digests, left_over, plan_digests
 from ..ports import IssueTracker, RecordStore
 from .filing import Carried, Standing, carry_out, find_standing, known_after, merged_fixes
+from .life import note_written
 
 
 @dataclass(frozen=True)
@@ -112,6 +113,7 @@ def file_issues(
         for member in (record, *(decision.members if isinstance(decision, OpenIssue) else ())):
             if store.issue_of(member.fingerprint) != str(ref):
                 store.link_issue(member.fingerprint, str(ref))
+        note_written(decision, issue, project.name, store, now)
         settled = isinstance(decision, LeaveAlone) and decision.reason != NOTHING_NEW
         if not settled and record.state is not RecordState.RECOVERED:
             store.add_events([filed_event(record, ref, tracker.login(), now)])

@@ -13,6 +13,7 @@ from ..domain.issue import Issue, RepoRef
 from ..ports import IssueTracker, RecordStore
 from .filing import Carried, carry_out, find_standing, merged_fixes
 from .issue import filed_event, issue_text, quiet_of
+from .life import note_written
 
 
 def resolve_issues(
@@ -49,6 +50,7 @@ def resolve_issues(
         return tuple(Carried(decision) for decision in decisions)
 
     def remember(decision: Decision, issue: Issue | None) -> None:
+        note_written(decision, issue, project.name, store, now)
         if issue is not None and isinstance(decision, (OpenIssue, ReopenIssue)):
             store.link_issue(decision.record.fingerprint, str(issue.ref))
             store.add_events([filed_event(decision.record, issue.ref, tracker.login(), now)])

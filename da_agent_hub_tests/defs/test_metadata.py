@@ -16,6 +16,7 @@ from da_agent_hub.defs.names import DAILY_JOB
 from da_agent_hub.defs.partitions import last_days, range_tags
 from da_agent_hub.domain.dbt import Owner
 from da_agent_hub.domain.error_record import Category, Downtime, Priority, Quarantine
+from da_agent_hub.domain.life_cycle import Life, State, Suppression
 from da_agent_hub_tests.domain.record_examples import DAY, MONDAY, record, sighting
 
 from .hub_world import World, dbt_run
@@ -134,6 +135,26 @@ def test_each_day_of_each_asset_shows_counts_a_plot_links_and_numbers(tmp_path: 
     filed = told["filed_issues", "2026-11-19"]
     assert (filed["opened"].value, filed["closed"].value, filed["records_without_issue"].value) == (1, 0, 0)
     assert "[acme/shop" in str(filed["records"].value)
+    newest = told["filed_issues", "2026-11-20"]
+    assert newest["issues_measured"].value == 1
+    assert newest["median_seconds_to_detect"].value > 0
+
+
+def test_a_life_is_told_with_its_times_and_with_harmless_words_of_why_it_is_silent() -> None:
+    why = Suppression("wontfix", "alice", MONDAY, "see @everyone | <b>")
+    told = metadata.life(Life("acme/shop#1", "shop", MONDAY, State.SUPPRESSED, failed_at=MONDAY - DAY, suppression=why))
+    assert (told["life"].value, told["seconds_to_detect"].value) == ("suppressed", 86_400)
+    assert "seconds_to_resolve" not in told
+    assert "`wontfix` by alice at 2026-11-16 02:10 UTC: see" in str(told["suppressed"].value)
+    assert "@everyone" not in str(told["suppressed"].value)
+
+
+def test_medians_are_of_the_issues_that_know_them() -> None:
+    hour = DAY / 24
+    lives = [Life(str(one), "shop", MONDAY, responded_at=MONDAY + one * hour) for one in (1, 2, 9)]
+    told = metadata.median_times([*lives, Life("4", "shop", MONDAY)])
+    assert (told["issues_measured"].value, told["median_seconds_to_respond"].value) == (4, 7200)
+    assert "median_seconds_to_detect" not in told
 
 
 def test_a_quarantined_record_is_shown_with_the_reason_why_it_has_no_issue(tmp_path: Path) -> None:
