@@ -19,7 +19,7 @@ from ..domain.issue import GITHUB_COM, Comment, Issue, IssueDraft, IssueRef, Pul
 from ..domain.issue_text import HUB_LABEL
 from ..domain.redaction import REDACTED, SHORTEST_SECRET, redact
 from ..domain.tracker_error import NotPermitted, NotThere, RateLimited, Refused, TrackerError, Unanswered
-from .github_answers import LOOK_FIRST, comment, head_sha, issue, pull_request, timeline_event, understood
+from .github_answers import LOOK_FIRST, comment, head_sha, issue, pull_request, review, timeline_event, understood
 from .github_auth import AppIdentity, auth_of, refusal
 from .github_commits import FixBranch
 from .github_limits import RateLimits, limited_until
@@ -163,6 +163,25 @@ class GitHubTracker:
         """Add a reaction (``eyes``) to a comment; GitHub answers a second one with the first."""
         path = f"{self._repo(ref.repo)}/issues/comments/{comment_id}/reactions"
         self._write(f"react to comment {comment_id} of {ref}", "POST", path, {"content": reaction})
+
+    def reviews(self, ref: IssueRef) -> Sequence[Comment]:
+        """What was said with the submitted reviews of a pull request, oldest first."""
+        what = f"read the reviews of {ref}"
+        found = self._pages(what, f"{self._repo(ref.repo)}/pulls/{ref.number}/reviews", {})
+        # One that is still being written has no time.
+        return [understood(what, review, one) for one in found if one.get("submitted_at")]
+
+    def review_comments(self, ref: IssueRef, since: datetime | None = None) -> Sequence[Comment]:
+        """What was said on lines of a pull request, oldest first."""
+        what = f"read the comments on lines of {ref}"
+        query = {"since": _stamp(since)} if since else {}
+        found = self._pages(what, f"{self._repo(ref.repo)}/pulls/{ref.number}/comments", query)
+        return [understood(what, comment, one) for one in found]
+
+    def react_to_review_comment(self, ref: IssueRef, comment_id: int, reaction: str) -> None:
+        """Add a reaction to a comment on a line; GitHub answers a second one with the first."""
+        path = f"{self._repo(ref.repo)}/pulls/comments/{comment_id}/reactions"
+        self._write(f"react to comment {comment_id} on a line of {ref}", "POST", path, {"content": reaction})
 
     def events(self, ref: IssueRef) -> Sequence[TimelineEvent]:
         """Labels, assignments, closings, reopenings and merges, oldest first."""

@@ -63,6 +63,11 @@ def comment(answer: dict[str, Any]) -> Comment:
     )
 
 
+def review(answer: dict[str, Any]) -> Comment:
+    """A submitted review: it has one time."""
+    return comment({**answer, "created_at": answer["submitted_at"], "updated_at": answer["submitted_at"]})
+
+
 def timeline_event(answer: dict[str, Any]) -> TimelineEvent:
     """An entry of ``/issues/{n}/events``."""
     subject = (answer.get("label") or {}).get("name") or (answer.get("assignee") or {}).get("login") or ""

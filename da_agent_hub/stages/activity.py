@@ -11,7 +11,8 @@ from hashlib import sha256
 from ..config import GitHubSettings
 from ..domain.command import COMMAND_LABELS, EventKind, InboxEvent
 from ..domain.command_parser import mentions
-from ..domain.issue import GITHUB_COM, Comment, Issue, IssueRef, RepoRef, TimelineEvent
+from ..domain.event_id import Said, event_id, opening_id
+from ..domain.issue import Comment, Issue, IssueRef, RepoRef, TimelineEvent
 from ..domain.issue_text import HUB_LABEL
 from ..domain.marker import is_marked
 from ..domain.tracker_error import NotThere
@@ -50,7 +51,7 @@ class Activity:
 def read_activity(
     tracker: IssueTracker, store: RecordStore, github: GitHubSettings, repo: RepoRef, now: datetime
 ) -> Activity:
-    """Look once, with one conditional request and then two for each issue that moved; at most 40 issues a look.
+    """Look once, with one conditional request and then two for each issue that moved, four for a fix; at most 40 a look.
 
     The first look of all starts now, less a short overlap: what people wrote before the hub came is not answered.
 
@@ -128,22 +129,32 @@ class _Reader:
                 for one in self.tracker.comments(issue.ref, self.since)
                 for event in self._comment(one, issue, target)
             ),
+            *(self._on_a_pull_request(issue, target) if issue.is_pull_request else ()),
             *(event for one in self.tracker.events(issue.ref) for event in self._timeline(one, issue, target)),
         ]
         return [event for event in found if event.happened_at >= self.started]
 
     def _opening(self, issue: Issue) -> Iterator[InboxEvent]:
         if not issue.is_pull_request and not self._is_self(issue.author) and self._addressed(issue.body):
-            yield self._said(f"opening:{issue.ref}", issue.ref, issue.author, issue.created_at, "", issue.body)
+            yield self._said(opening_id(issue.ref), issue.ref, issue.author, issue.created_at, "", issue.body)
 
-    def _comment(self, comment: Comment, issue: Issue, target: IssueRef) -> Iterator[InboxEvent]:
+    def _on_a_pull_request(self, issue: Issue, target: IssueRef) -> Iterator[InboxEvent]:
+        for one in self.tracker.reviews(issue.ref):
+            yield from self._comment(one, issue, target, Said.REVIEW)
+        for one in self.tracker.review_comments(issue.ref, self.since):
+            yield from self._comment(one, issue, target, Said.REVIEW_COMMENT)
+
+    def _comment(
+        self, comment: Comment, issue: Issue, target: IssueRef, said_in: Said = Said.COMMENT
+    ) -> Iterator[InboxEvent]:
         if comment.author_is_bot or self._is_self(comment.author) or is_marked(comment.body):
             return
         if self._addressed(comment.body):
-            event_id, subject = self._event_id("comment", str(comment.comment_id), target), str(comment.comment_id)
-            said = self._said(event_id, target, comment.author, comment.created_at, subject, comment.body)
+            key, subject = event_id(said_in, comment.comment_id, target.repo), str(comment.comment_id)
+            said = self._said(key, target, comment.author, comment.created_at, subject, comment.body)
             # What is said on a fix is answered there.
-            yield said if issue.ref == target else replace(said, detail={"thread": str(issue.ref)})
+            detail = {} if issue.ref == target else {"thread": str(issue.ref)}
+            yield replace(said, detail=detail | ({"said_in": said_in.value} if said_in is not Said.COMMENT else {}))
 
     def _timeline(self, event: TimelineEvent, issue: Issue, target: IssueRef) -> Iterator[InboxEvent]:
         kind, subject = EventKind(event.kind), event.subject
@@ -153,8 +164,8 @@ class _Reader:
             subject = str(issue.ref)
         elif self._is_self(event.actor) or event.actor.endswith("[bot]") or not self._concerns(kind, subject, issue):
             return
-        event_id = self._event_id("event", event.event_id, target)
-        yield InboxEvent(event_id, str(target), kind, event.actor, event.created_at, subject)
+        key = event_id(Said.EVENT, event.event_id, target.repo)
+        yield InboxEvent(key, str(target), kind, event.actor, event.created_at, subject)
 
     def _concerns(self, kind: EventKind, subject: str, issue: Issue) -> bool:
         if kind is EventKind.LABELED:
@@ -176,13 +187,8 @@ class _Reader:
             return None
         return IssueRef(pull_request.ref.repo, int(branch["number"])) if branch else None
 
-    def _said(self, event_id: str, target: IssueRef, actor: str, at: datetime, subject: str, text: str) -> InboxEvent:
-        return InboxEvent(event_id, str(target), EventKind.COMMENT, actor, at, subject, text, body_hash(text))
-
-    def _event_id(self, kind: str, number: str, target: IssueRef) -> str:
-        # GitHub numbers comments and events for a whole host.
-        host = target.repo.host
-        return f"{kind}:{number}" if host == GITHUB_COM else f"{kind}:{host}:{number}"
+    def _said(self, key: str, target: IssueRef, actor: str, at: datetime, subject: str, text: str) -> InboxEvent:
+        return InboxEvent(key, str(target), EventKind.COMMENT, actor, at, subject, text, body_hash(text))
 
     def _addressed(self, text: str) -> bool:
         return mentions(text, self.github.trigger)

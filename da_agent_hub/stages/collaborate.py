@@ -17,6 +17,7 @@ from ..domain.answers import (
 )
 from ..domain.command import Command, EventKind, InboxEvent, Intent
 from ..domain.command_parser import parse_command
+from ..domain.event_id import Said
 from ..domain.filing_plan import Note
 from ..domain.issue import Comment, Issue
 from ..domain.issue_text import LABELS
@@ -86,10 +87,15 @@ def plan_event(
 
 
 def acknowledge(event: InboxEvent, *, tracker: IssueTracker) -> None:
-    """Show that a comment was read (eyes); other events have nothing to react to, and a deleted comment needs none."""
-    if event.kind is EventKind.COMMENT and event.subject:
+    """Show that a comment was read (eyes).
+
+    Reviews and other events have nothing to react to over GitHub's REST API, and a deleted comment needs none.
+    """
+    said_in = event.detail.get("said_in")
+    if event.kind is EventKind.COMMENT and event.subject and said_in != Said.REVIEW.value:
+        react = tracker.react_to_review_comment if said_in == Said.REVIEW_COMMENT.value else tracker.react
         try:
-            tracker.react(thread_of(event), int(event.subject), "eyes")
+            react(thread_of(event), int(event.subject), "eyes")
         except NotThere:
             return
 
@@ -163,7 +169,13 @@ def _may_write(login: str, tracker: IssueTracker, issue: Issue) -> bool:
 def _current_text(event: InboxEvent, tracker: IssueTracker, issue: Issue) -> str | None:
     if not event.subject:
         return issue.body
-    comments = tracker.comments(thread_of(event), event.happened_at)
+    thread, said_in = thread_of(event), event.detail.get("said_in")
+    if said_in == Said.REVIEW.value:
+        comments = tracker.reviews(thread)
+    elif said_in == Said.REVIEW_COMMENT.value:
+        comments = tracker.review_comments(thread, event.happened_at)
+    else:
+        comments = tracker.comments(thread, event.happened_at)
     return next((one.body for one in comments if str(one.comment_id) == event.subject), None)
 
 

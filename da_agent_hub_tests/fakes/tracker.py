@@ -42,6 +42,8 @@ class Host:
     branches: dict[str, str] = field(default_factory=dict)
     through_api: set[str] = field(default_factory=set)
     pulls: dict[int, PullRequest] = field(default_factory=dict)
+    reviews: dict[int, list[Comment]] = field(default_factory=dict)
+    on_lines: dict[int, list[Comment]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.branches.setdefault("main", self.commit({"dbt_project.yml": "name: shop\n"}, ()))
@@ -150,6 +152,20 @@ class FakeTracker:
         with _Write(self.host):
             self.host.reactions.add((comment_id, self._login, reaction))
 
+    def reviews(self, ref: IssueRef) -> Sequence[Comment]:
+        self.pull_request(ref)
+        return list(self.host.reviews.get(ref.number, ()))
+
+    def review_comments(self, ref: IssueRef, since: datetime | None = None) -> Sequence[Comment]:
+        self.pull_request(ref)
+        return [one for one in self.host.on_lines.get(ref.number, ()) if since is None or one.updated_at >= since]
+
+    def react_to_review_comment(self, ref: IssueRef, comment_id: int, reaction: str) -> None:
+        if comment_id not in {one.comment_id for one in self.host.on_lines.get(ref.number, ())}:
+            raise NotThere("react", 404, "Not Found", "Check that it exists.")
+        with _Write(self.host):
+            self.host.reactions.add((comment_id, self._login, reaction))
+
     def events(self, ref: IssueRef) -> Sequence[TimelineEvent]:
         return list(self.host.happened[ref.number])
 
@@ -223,6 +239,20 @@ class FakeTracker:
         return self.host.pulls[ref.number]
 
     # what only people do
+    def review(self, ref: IssueRef, body: str) -> Comment:
+        return self._on_pull_request(self.host.reviews, ref, body)
+
+    def comment_on_line(self, ref: IssueRef, body: str) -> Comment:
+        return self._on_pull_request(self.host.on_lines, ref, body)
+
+    def _on_pull_request(self, kept: dict[int, list[Comment]], ref: IssueRef, body: str) -> Comment:
+        self.pull_request(ref)
+        now, number = self.host.tick(), self.host.next_id()
+        said = Comment(number, self._login, False, body, f"https://{ref.repo}/pull/{ref.number}#{number}", now, now)
+        kept.setdefault(ref.number, []).append(said)
+        self._touch(ref)
+        return said
+
     def assign(self, ref: IssueRef, login: str) -> None:
         issue = self.issue(ref)
         self.host.issues[ref.number] = replace(issue, assignees=(*issue.assignees, login))

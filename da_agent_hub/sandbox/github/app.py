@@ -18,7 +18,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from . import api_git, api_issues, api_pulls, api_repos, apps, git_http, pages
+from . import api_git, api_issues, api_pulls, api_repos, api_review_comments, apps, git_http, pages
 from .bare_repo import GitError
 from .call import API, Call, Endpoint, Reply
 from .errors import ApiError, not_found
@@ -43,7 +43,7 @@ def create_app(
     settle_after_a_crash(state)
     api = _Api(state, base_url, faults or Faults(), Limits(per_hour))
     endpoints: dict[str, dict[str, Endpoint]] = {}
-    for method, path, endpoint in (*api_repos.ROUTES, *api_issues.ROUTES, *api_pulls.ROUTES, *api_git.ROUTES):
+    for method, path, endpoint in (*api_repos.ROUTES, *api_issues.ROUTES, *api_pulls.ROUTES, *api_review_comments.ROUTES, *api_git.ROUTES):
         endpoints.setdefault(path, {})[method] = endpoint
     routes: list[BaseRoute] = [api.route(path, by_method) for path, by_method in endpoints.items()]
     routes.extend(apps.routes(state))

@@ -68,3 +68,10 @@ create table if not exists requests (
   id integer primary key autoincrement, time text not null, method text not null, path text not null,
   login text, status integer not null, body_hash text, body text);
 """
+
+REVIEW_COMMENTS = """
+create table if not exists review_comments (
+  id integer primary key, issue_id integer not null references issues,
+  author_id integer not null references users, body text not null, path text not null, line integer not null,
+  commit_id text not null, created_at text not null, updated_at text not null);
+"""

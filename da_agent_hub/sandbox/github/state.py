@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from .bare_repo import BareRepo
-from .schema import SCHEMA
+from .schema import REVIEW_COMMENTS, SCHEMA
 
 PERMISSIONS = ("none", "read", "write", "admin")
 _NAME = re.compile(r"^(?!\.{1,2}$)[A-Za-z0-9_.-]{1,100}$")
@@ -60,7 +60,7 @@ class GitHubState:
             # stays open: SQLite checkpoints to disk whenever the last connection closes, which here is every request
             self._keeper = self._connect()
             self._keeper.execute("pragma journal_mode = wal")
-            self._keeper.executescript(SCHEMA)
+            self._keeper.executescript(SCHEMA + REVIEW_COMMENTS)
         except (OSError, sqlite3.Error) as error:
             raise StateError(
                 f"{self._database} cannot be opened as the sandbox's GitHub ({error}): "
