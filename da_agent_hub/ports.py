@@ -91,6 +91,15 @@ class IssueTracker(Protocol):
     def react(self, ref: IssueRef, comment_id: int, reaction: str) -> None:
         """Add a reaction (``eyes``) to a comment; doing it twice changes nothing."""
 
+    def reviews(self, ref: IssueRef) -> Sequence[Comment]:
+        """What was said with the submitted reviews of a pull request, oldest first; they take no reactions."""
+
+    def review_comments(self, ref: IssueRef, since: datetime | None = None) -> Sequence[Comment]:
+        """What was said on lines of a pull request, oldest first."""
+
+    def react_to_review_comment(self, ref: IssueRef, comment_id: int, reaction: str) -> None:
+        """As ``react``, for a comment on a line."""
+
     def events(self, ref: IssueRef) -> Sequence[TimelineEvent]:
         """Labels, assignments, closings, reopenings and merges, oldest first."""
 
