@@ -200,7 +200,7 @@ class IssueWork:
                 self.ref,
                 event,
                 project=self.project,
-                record=self.record,
+                record=self.subject(event),
                 graph=self.store.latest_graph(self.project.name),
                 investigator=self.hub.investigator(self.project),
                 bench=bench,
@@ -211,11 +211,22 @@ class IssueWork:
         self._correct(investigation)
         return investigation
 
+    def subject(self, event: InboxEvent) -> ErrorRecord | None:
+        """The record that the issue was filed for, or in an issue of a person's own the one that is named."""
+        from ..stages.subject import subject_of
+
+        if self.record is None:
+            login = self.tracker.login()
+            return subject_of(self.issue(), event, login=login, project=self.project, store=self.store).record
+        return self.record
+
     def _correct(self, investigation: Investigation) -> None:
         """Bring the issue to the category that was proven, where it told another."""
         from ..stages.correct import correct_issue
 
-        was_corrected = self.record is not None and self.record.correction is not None
+        if self.record is None:
+            return
+        was_corrected = self.record.correction is not None
         if investigation.proven is None or not (investigation.proven.corrects or was_corrected):
             return
         store, scope = self.store, project_scope(self.project)
@@ -257,7 +268,7 @@ class IssueWork:
                     self.ref,
                     one.event,
                     project=self.project,
-                    record=self.record,
+                    record=self.subject(one.event),
                     investigation=investigation,
                     graph=self.store.latest_graph(self.project.name),
                     bench=bench,

@@ -61,6 +61,38 @@ def conversation(
     return f"{_FREE_TALK}\n\n{known}\n\n{code(f'{trigger} help')} lists what can be asked."
 
 
+def named_here(node: str | None, filed_as: str | None, wants_fix: bool) -> str:
+    """How an issue of a person's own was understood: whose failure it was taken for, and where its fix is asked for."""
+    name = code(node or "a step of a run")
+    if filed_as is None:
+        return f"This is about the failure of {name}, which is named here."
+    fix = f" Ask for a fix there: {filed_as} has one branch and one pull request." if wants_fix else ""
+    return f"This is about the failure of {name}, which is named here and has its own issue, {filed_as}.{fix}"
+
+
+def no_failure(node: str) -> str:
+    """The answer about a node that never failed in the runs that were read."""
+    return (
+        f"No failure of {code(node)} is on record: in the dbt runs that the hub has read it did not fail. As soon as it "
+        "fails in one, the hub files an issue for it."
+    )
+
+
+def nothing_named(project: str, trigger: str) -> str:
+    """What the hub can and cannot do in an issue of which it understands nothing."""
+    example = code(f"{trigger} investigate stg_orders")
+    return (
+        f"I know of failures in the dbt runs of {code(project)}, and neither this issue nor what was asked names a model, "
+        f"test, seed, snapshot or source of it. Name one and I look into its failure, for example {example}. What I cannot "
+        "do here: work on anything but dbt failures, or write code on request."
+    )
+
+
+def closed_as_false_positive(actor: str, said: str) -> str:
+    """That an issue was closed for good, with who asked for it and in which words."""
+    return f"{CLOSED_AS_FALSE_POSITIVE}\n\nAsked for by {code(actor)}: {escape(redact(said), 500)}"
+
+
 def wrong_mode(mode: str) -> str:
     """Why a permitted person's request is not done."""
     return f"This project runs in mode `{mode}`: set it to `investigate` or `fix` in hub.yaml to have this done."

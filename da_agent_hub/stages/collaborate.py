@@ -6,13 +6,16 @@ from dataclasses import dataclass
 
 from ..config import GitHubSettings, ProjectSettings
 from ..domain.answers import (
-    CLOSED_AS_FALSE_POSITIVE,
     EDITED,
     NOT_PERMITTED,
+    closed_as_false_positive,
     conversation,
     explanation,
     foreign_issue,
     help_text,
+    named_here,
+    no_failure,
+    nothing_named,
     wrong_mode,
 )
 from ..domain.command import Command, EventKind, InboxEvent, Intent
@@ -27,12 +30,14 @@ from ..ports import IssueTracker, RecordStore
 from .activity import Activity, body_hash, read_activity
 from .command_comment import comment_key, is_asked, thread_of
 from .filing import post_once
+from .subject import Subject, subject_of
 
 __all__ = ["Activity", "EventPlan", "acknowledge", "answer", "plan_event", "post_reply", "read_activity"]
 
 FALSE_POSITIVE_LABEL = "false-positive"
 _WRITERS = frozenset({"admin", "write"})
 _WORKING_MODES = frozenset({"investigate", "fix"})
+_ABOUT_A_FAILURE = frozenset({Intent.CREATE_PR, Intent.INVESTIGATE, Intent.RETRY, Intent.EXPLAIN, Intent.CONVERSE})
 _LABEL_INTENTS = {
     "claude:fix": Intent.CREATE_PR,
     "claude:investigate": Intent.INVESTIGATE,
@@ -44,7 +49,7 @@ _LABEL_INTENTS = {
 class EventPlan:
     """What an event leads to; ``refused`` says why nothing does, ``reply`` is for the thread.
 
-    ``reply_key`` keeps a reply to one an issue (it is one an event otherwise), and ``close_as_false_positive`` asks for
+    ``preface`` stands before what is found out. ``reply_key`` keeps a reply to one an issue (it is one an event otherwise), and ``close_as_false_positive`` asks for
     the label and the closing that ``answer`` does.
     """
 
@@ -56,6 +61,7 @@ class EventPlan:
     refused: str | None = None
     reply_key: str | None = None
     close_as_false_positive: bool = False
+    preface: str | None = None
 
 
 def plan_event(
@@ -83,7 +89,8 @@ def plan_event(
     if project.mode == "observe":
         return EventPlan(command=command, refused="the project runs in mode observe, in which nothing is posted")
     refusal = _refusal(event, command, tracker, issue)
-    return refusal or _plan(command, event, store, github, project)
+    subject = subject_of(issue, event, login=tracker.login(), project=project, store=store)
+    return refusal or _plan(command, event, store, github, project, subject)
 
 
 def acknowledge(event: InboxEvent, *, tracker: IssueTracker) -> None:
@@ -180,26 +187,46 @@ def _current_text(event: InboxEvent, tracker: IssueTracker, issue: Issue) -> str
 
 
 def _plan(
-    command: Command, event: InboxEvent, store: RecordStore, github: GitHubSettings, project: ProjectSettings
+    command: Command,
+    event: InboxEvent,
+    store: RecordStore,
+    github: GitHubSettings,
+    project: ProjectSettings,
+    subject: Subject,
 ) -> EventPlan:
-    key, intent = event.issue_key, command.intent
+    key, intent, record = event.issue_key, command.intent, subject.record
+    preface = None
+    if not subject.is_filed and intent in _ABOUT_A_FAILURE:
+        if record is None:
+            unknown = no_failure(subject.node) if subject.node else nothing_named(project.name, github.trigger)
+            return EventPlan(reply=unknown, command=command)
+        filed_as = str(subject.filed_as) if subject.filed_as else None
+        preface = named_here(subject.node, filed_as, intent is Intent.CREATE_PR)
+        if intent is Intent.CREATE_PR and filed_as and project.mode in _WORKING_MODES:
+            # One branch and one pull request a cause, whoever asks.
+            return EventPlan(investigate=True, command=command, preface=preface)
+        key = filed_as or key
     investigations, fixes = store.investigations(key), store.fixes(key)
     if intent in (Intent.CREATE_PR, Intent.INVESTIGATE, Intent.RETRY):
         if project.mode not in _WORKING_MODES:
             return EventPlan(command=command, refused=f"the mode is {project.mode}", reply=wrong_mode(project.mode))
         if intent is Intent.CREATE_PR:
-            return EventPlan(investigate=_outdated(key, store), fix=True, command=command)
-        return EventPlan(investigate=True, fix=intent is Intent.RETRY and bool(fixes), command=command)
+            old = _outdated(event.issue_key, store)
+            return EventPlan(investigate=old, fix=True, command=command, preface=preface)
+        fix = intent is Intent.RETRY and bool(store.fixes(event.issue_key))
+        return EventPlan(investigate=True, fix=fix, command=command, preface=preface)
     if intent is Intent.STOP:
         return EventPlan(stop=True, reply=STOPPING, command=command)
     if intent is Intent.FALSE_POSITIVE:
-        return EventPlan(reply=CLOSED_AS_FALSE_POSITIVE, command=command, close_as_false_positive=True, stop=True)
+        why = closed_as_false_positive(event.actor, command.text)
+        return EventPlan(reply=why, command=command, close_as_false_positive=True, stop=True)
     if intent is Intent.HELP:
         return EventPlan(reply=help_text(github.trigger), command=command)
-    record = store.record_of(key)
     if intent is Intent.EXPLAIN:
-        return EventPlan(reply=explanation(record, investigations, fixes), command=command)
-    return EventPlan(reply=conversation(record, investigations, fixes, github.trigger), command=command)
+        known = explanation(record, investigations, fixes)
+    else:
+        known = conversation(record, investigations, fixes, github.trigger)
+    return EventPlan(reply=f"{preface}\n\n{known}" if preface else known, command=command)
 
 
 def _outdated(issue_key: str, store: RecordStore) -> bool:

@@ -87,8 +87,10 @@ def tell_findings(
     store: RecordStore,
 ) -> Comment:
     """Post or edit the one comment of this event; killed in between, the next attempt finds it by its key."""
-    parts = [findings_text(investigation, fix)]
-    expert = ((store.plan_of(event.event_id) or {}).get("command") or {}).get("expert")
+    plan = store.plan_of(event.event_id) or {}
+    parts = [plan["preface"]] if plan.get("preface") else []
+    parts.append(findings_text(investigation, fix))
+    expert = (plan.get("command") or {}).get("expert")
     if expert and expert not in investigation.experts:
         parts.append(expert_not_asked(str(expert), investigation.investigator))
     return CommandComment(event, tracker, store).say("\n\n".join(parts))

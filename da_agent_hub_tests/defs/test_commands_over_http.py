@@ -18,6 +18,7 @@ from da_agent_hub.defs.hub import Hub
 from da_agent_hub.defs.issue_work import issue_work
 from da_agent_hub.defs.issues import _fix_and_finish
 from da_agent_hub.domain.command import InboxEvent
+from da_agent_hub.domain.dbt import GraphNode, ProjectGraph
 from da_agent_hub.domain.investigation import FileChange
 from da_agent_hub.domain.issue import Comment, IssueDraft, IssueRef
 from da_agent_hub.sandbox.github.state import GitHubState
@@ -174,6 +175,8 @@ def test_closing_as_a_false_positive_labels_closes_and_says_why_it_stays_closed(
     issue = site.world.hub.issue(site.ref)
     assert issue.state == "closed"
     assert "false-positive" in issue.labels
+    assert "Asked for by `alice`: " in site.said()[-1].body
+    assert "a test load" in site.said()[-1].body
 
 
 def test_retrying_a_fix_tries_the_fix_again(site: Site) -> None:
@@ -285,3 +288,65 @@ def test_the_hubs_own_words_bots_and_deleted_people_command_nothing(site: Site) 
     assert [event.actor for event in events] == ["ghost"]
     assert "Only people with write permission" in site.said()[-1].body
     assert site.investigator.cases == []
+
+
+def own_issue(site: Site, title: str, body: str = "") -> IssueRef:
+    """An issue that a person opened."""
+    return site.world.as_("alice").create_issue(site.world.repo, IssueDraft(title, body)).ref
+
+
+def test_in_a_persons_own_issue_a_named_node_is_looked_into(site: Site) -> None:
+    ref = own_issue(site, "Odd numbers", "Since today `stg_orders` looks wrong.")
+
+    answer = site.ask("@claude investigate", ref=ref)
+
+    assert f"which is named here and has its own issue, {site.ref}" in answer
+    assert "renamed upstream" in answer
+    assert [case.issue_key for case in site.investigator.cases] == [str(ref)]
+    assert site.world.hub.issue(ref).labels == ()
+    assert "It still fails" in site.ask("@claude explain", ref=ref)
+
+
+def test_a_fix_that_is_asked_for_in_a_persons_own_issue_belongs_to_the_issue_of_its_cause(site: Site) -> None:
+    ref = own_issue(site, "stg_orders")
+
+    answer = site.ask("@claude create PR", ref=ref)
+
+    assert f"Ask for a fix there: {site.ref} has one branch and one pull request." in answer
+    assert site.hub.store.fixes(str(ref)) == []
+
+
+def test_in_a_persons_own_issue_the_command_may_name_the_node_too(site: Site) -> None:
+    ref = own_issue(site, "Odd numbers")
+
+    assert "renamed upstream" in site.ask("@claude look into models/stg_orders.sql", ref=ref)
+
+
+@pytest.mark.parametrize("text", ["@claude investigate", "@claude create PR", "@claude explain", "@claude hello"])
+def test_in_an_issue_that_names_nothing_the_hub_says_what_it_can_and_cannot_do(site: Site, text: str) -> None:
+    ref = own_issue(site, "Please upgrade the logo")
+
+    answer = site.ask(text, ref=ref)
+
+    assert "Name one and I look into its failure" in answer
+    assert "What I cannot do here" in answer
+    assert site.investigator.cases == []
+
+
+def test_a_node_that_never_failed_is_said_to_be_on_no_record(site: Site) -> None:
+    node = GraphNode("model.shop.customers", "customers", "model", "shop")
+    lineage = ProjectGraph("shop", "duckdb", {node.unique_id: node}, "shop")
+    site.hub.store.save_graph("shop", "1", datetime.now(timezone.utc), lineage)
+    ref = own_issue(site, "customers: numbers look odd")
+
+    assert "No failure of `model.shop.customers` is on record" in site.ask("@claude investigate", ref=ref)
+
+
+def test_a_label_on_a_persons_own_issue_is_answered_too(site: Site) -> None:
+    ref = own_issue(site, "stg_orders looks wrong")
+    site.call("POST", f"issues/{ref.number}/labels", {"labels": ["claude:investigate"]})
+    site.look()
+    site.drain()
+
+    (answer,) = site.said(ref)
+    assert "renamed upstream" in answer.body
