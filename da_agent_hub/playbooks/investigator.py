@@ -14,6 +14,7 @@ from ..domain.dbt import GraphNode, ProjectGraph
 from ..domain.error_record import Category
 from ..domain.failure import FailureKind
 from ..domain.investigation import Ending, Investigation, InvestigationCase
+from ..domain.whole_run_text import TOLD_BY_THE_HUB
 from ..ports import Workbench
 from .broken_parse import ParseExperiment, investigate_broken_parse, propose_meant_name
 from .case_file import CaseFile, StoppedError, TimeIsUpError, table, with_times
@@ -32,6 +33,7 @@ from .traced_rows import investigate_rows
 from .unexpected_values import investigate_conversion, investigate_values, unconvertible_value
 from .unstable import investigate_flaky, investigate_transient, investigate_unreproduced, is_transient
 from .upstream_cause import investigate_loads
+from .whole_run import investigate_whole_run
 
 FAILING_ROWS = 8
 MOST_LEFT_OUT = 4
@@ -414,9 +416,10 @@ def _failing_rows(case: CaseFile, node: GraphNode, trial: Trial) -> None:
 
 def _without_node(case: CaseFile) -> Investigation:
     record = case.record
-    if record.latest.kind in {FailureKind.CONNECTION, FailureKind.CANCELLED} or is_transient(record.latest.message):
+    kind = record.latest.kind
+    if kind is FailureKind.CONNECTION or (kind not in TOLD_BY_THE_HUB and is_transient(record.latest.message)):
         return investigate_transient(case)
-    if record.latest.kind is FailureKind.COMPILE or record.node is None:
+    if kind is FailureKind.COMPILE and record.category is not Category.INFRASTRUCTURE:
         parse = ParseExperiment(case)
         parsed = parse(case.head)
         parsed_id = case.add(
@@ -436,6 +439,8 @@ def _without_node(case: CaseFile) -> Investigation:
             next_step="Wait for the next run of the job: it should pass, and the issue then closes.",
             who="nobody for now", needs_person="it parses already, so there is nothing to fix", confidence=0.7,
         )  # fmt: skip
+    if record.node is None:
+        return investigate_whole_run(case)
     return _inconclusive(case, f"{record.node.rsplit('.', 1)[-1]} is not in the project any more.")
 
 
