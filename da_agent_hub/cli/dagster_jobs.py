@@ -96,11 +96,11 @@ class Jobs:
                 problems.append(self.hub.redact(f"{repo}: {error}"))
         return problems
 
-    def drain_inbox(self) -> Sequence[JobRun]:
-        """Work on each issue with something waiting until nothing is left or nothing gets done any more."""
+    def drain_inbox(self, only: str | None = None) -> Sequence[JobRun]:
+        """Work on each issue with something waiting, or ``only`` one, until nothing is left or nothing gets done."""
         runs: list[JobRun] = []
         for _ in range(MOST_ROUNDS):
-            waiting = list(self.hub.store.pending_issues())
+            waiting = [key for key in self.hub.store.pending_issues() if only in (None, key)]
             if not waiting:
                 break
             for number, issue_key in enumerate(waiting, 1):

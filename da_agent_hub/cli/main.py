@@ -12,6 +12,7 @@ _COMMANDS = {
     "demo": ("demo", "Watch the whole flow on a sandbox: no account and no key needed."),
     "doctor": ("doctor", "Check the configuration and each connection."),
     "monitor": ("monitor", "Do the daily job once, for cron or CI."),
+    "respond": ("respond", "Work on what one event of GitHub asks for, as in GitHub Actions."),
     "try": ("try_project", "Investigate a dbt project of yours, without changing it."),
     "webhooks": ("webhooks", "Receive webhooks of GitHub and dbt Cloud."),
 }

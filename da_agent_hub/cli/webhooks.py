@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,7 @@ import click
 from .console import BadConfiguration, Trouble, config_option, console, read_settings
 
 if TYPE_CHECKING:
+    from ..adapters.webhook_payloads import GitHubDeliveries
     from ..adapters.webhook_receiver import Receiver
     from ..config import HubSettings
     from ..defs.hub import Hub
@@ -59,26 +61,32 @@ def webhooks(config: Path | None, host: str | None, port: int | None) -> None:
 
 def receiver(settings: HubSettings, hub: Hub) -> Receiver:
     """The receiver of a configuration; asks each GitHub host once who the hub is there."""
-    from ..adapters.webhook_payloads import GitHubDeliveries
     from ..adapters.webhook_receiver import Receiver
     from ..config import DbtCloudSource
-    from ..domain.issue import RepoRef
 
     assert settings.webhooks is not None
-    repos = [RepoRef.parse(project.repo) for project in settings.projects]
-    deliveries = GitHubDeliveries(
-        repos={repo: hub.github(repo) for repo in repos},
-        logins={repo.host: _logins(hub, repo) for repo in repos},
-        issue_of_pull_request=lambda key: hub.store.issue_of_pull_request(key),
-    )
     sources = [project.source for project in settings.projects]
     return Receiver(
         settings.webhooks,
-        deliveries,
+        deliveries(hub, lambda key: hub.store.issue_of_pull_request(key)),
         accounts=sorted({source.account_id for source in sources if isinstance(source, DbtCloudSource)}),
         store=lambda: hub.store,
         now=hub.now,
         log=lambda line: console.print(hub.redact(line), markup=False),
+    )
+
+
+def deliveries(hub: Hub, issue_of_pull_request: Callable[[str], str | None]) -> GitHubDeliveries:
+    """Reads what GitHub tells of the monitored repositories."""
+    from ..adapters.webhook_payloads import GitHubDeliveries
+    from ..domain.issue import RepoRef
+
+    repos = [RepoRef.parse(project.repo) for project in hub.settings.projects]
+    hosts = {repo.host: repo for repo in repos}
+    return GitHubDeliveries(
+        repos={repo: hub.github(repo) for repo in repos},
+        logins={host: _logins(hub, repo) for host, repo in hosts.items()},
+        issue_of_pull_request=issue_of_pull_request,
     )
 
 

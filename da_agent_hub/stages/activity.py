@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime, timedelta, timezone
 from hashlib import sha256
 
 from ..config import GitHubSettings
@@ -109,6 +109,22 @@ def look_at(tracker: IssueTracker, store: RecordStore, github: GitHubSettings, h
     return store.add_events(_Reader(tracker, store, github, tracker.login(), told, started).events_of(issue))
 
 
+def fixed_issue(
+    tracker: IssueTracker, store: RecordStore, github: GitHubSettings, pull_request: IssueRef
+) -> IssueRef | None:
+    """The issue whose fix a pull request is: by the store, or by its branch where the hub opened it.
+
+    Raises:
+        TrackerError: where GitHub could not be read.
+    """
+    key = store.issue_of_pull_request(str(pull_request))
+    if key:
+        return IssueRef.parse(key)
+    never = datetime.min.replace(tzinfo=timezone.utc)
+    reader = _Reader(tracker, store, github, tracker.login(), never, never)
+    return reader.issue_of_pull_request(tracker.issue(pull_request))
+
+
 @dataclass(frozen=True)
 class _Reader:
     tracker: IssueTracker
@@ -119,7 +135,7 @@ class _Reader:
     started: datetime
 
     def events_of(self, issue: Issue) -> list[InboxEvent]:
-        target = self._issue_of_pull_request(issue) if issue.is_pull_request else issue.ref
+        target = self.issue_of_pull_request(issue) if issue.is_pull_request else issue.ref
         if target is None:
             return []
         found = [
@@ -175,7 +191,8 @@ class _Reader:
         ours = HUB_LABEL in issue.labels or self._is_self(issue.author)
         return kind in (EventKind.CLOSED, EventKind.REOPENED) and ours
 
-    def _issue_of_pull_request(self, pull_request: Issue) -> IssueRef | None:
+    def issue_of_pull_request(self, pull_request: Issue) -> IssueRef | None:
+        """The issue whose fix it is, or None."""
         key = self.store.issue_of_pull_request(str(pull_request.ref))
         if key:
             return IssueRef.parse(key)
