@@ -166,6 +166,10 @@ def _description() -> Any:
     # Lists of pull requests answer null for a label without a description, as all else does that shows labels.
     shown = described["components"]["schemas"]["pull-request-simple"]["properties"]["labels"]["items"]["properties"]
     shown["description"]["nullable"] = True
+    # The list of an App's installations wants each account to be a user and an enterprise at once; the named schema,
+    # which all else refers to, wants one of the two.
+    listed = described["paths"]["/app/installations"]["get"]["responses"]["200"]["content"]["application/json"]
+    listed["schema"]["items"] = _component("installation")
     return described
 
 

@@ -5,12 +5,19 @@ from __future__ import annotations
 import base64
 import json
 import re
+import time
+from pathlib import Path
 from typing import Any
 
+import jwt
 import pytest
 import requests
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from da_agent_hub.sandbox.github import api_git, api_issues, api_pulls, api_repos
+from da_agent_hub.sandbox.github.app import ENDPOINTS
+from da_agent_hub.sandbox.github.apps import register_app, routes
+from da_agent_hub.sandbox.github.state import GitHubState
 from da_agent_hub_tests.contracts.github_description import (
     Exchange,
     Recorder,
@@ -72,6 +79,7 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> list[Exchange]:
         look_around(ask)
         talk(ask)
         propose(ask)
+        be_an_app(url, state)
         go_wrong(ask)
         tag = requests.get(f"{url}/api/v3{REPO}/issues", timeout=30).headers["ETag"]
         requests.get(f"{url}/api/v3{REPO}/issues", headers={"If-None-Match": tag}, timeout=30)
@@ -168,6 +176,12 @@ def propose(ask: Visitor) -> None:
     ask("GET", f"{REPO}/pulls?state=all&head=acme:claude/issue-1-fix&sort=created&direction=desc")
     ask("POST", f"{REPO}/pulls/{number}/reviews", {"event": "APPROVE", "body": "Fine"}, "alice")
     ask("GET", f"{REPO}/pulls/{number}/reviews")
+    said = {"body": "Why?", "path": "models/orders.sql", "line": 1, "commit_id": fix}
+    on_line = ask("POST", f"{REPO}/pulls/{number}/comments", said, "alice")["id"]
+    ask("POST", f"{REPO}/pulls/{number}/comments", {**said, "path": "absent"}, "alice")
+    ask("GET", f"{REPO}/pulls/{number}/comments")
+    for _ in range(2):
+        ask("POST", f"{REPO}/pulls/comments/{on_line}/reactions", {"content": "eyes"})
     ask("GET", f"{REPO}/issues/{number}/timeline")
     ask("PUT", f"{REPO}/pulls/{number}/merge", {}, "alice")
     ask("DELETE", f"{REPO}/git/refs/heads/claude/issue-1-fix")
@@ -182,6 +196,22 @@ def propose(ask: Visitor) -> None:
     new = {"message": "Say", "tree": told, "parents": [head]}
     ask("PATCH", f"{REPO}/git/refs/heads/main", {"sha": ask("POST", f"{REPO}/git/commits", new)["sha"]})
     ask("GET", f"{REPO}/readme")
+
+
+def be_an_app(url: str, state: GitHubState) -> None:
+    private = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    public = private.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
+    app, installation = register_app(state, "hub-app", public)
+    now = int(time.time())
+    assertion = jwt.encode({"iat": now - 10, "exp": now + 300, "iss": str(app)}, private, algorithm="RS256")
+    for method, path in (
+        ("GET", "app"),
+        ("GET", "app/installations"),
+        ("POST", f"app/installations/{installation}/access_tokens"),
+        ("POST", "app/installations/999/access_tokens"),
+    ):
+        for header in (f"Bearer {assertion}", "Bearer nothing"):
+            requests.request(method, f"{url}/api/v3/{path}", headers={"Authorization": header}, timeout=30)
 
 
 def go_wrong(ask: Visitor) -> None:
@@ -223,12 +253,14 @@ def test_each_entry_of_a_timeline_has_the_shape_of_its_kind(recorded: list[Excha
     assert {entry["event"] for entry in entries} == ENTRIES.keys()
 
 
-def test_no_route_is_left_out_and_each_is_one_of_githubs(recorded: list[Exchange]) -> None:
-    routes = (*api_repos.ROUTES, *api_issues.ROUTES, *api_pulls.ROUTES, *api_git.ROUTES)
+def test_no_route_is_left_out_and_each_is_one_of_githubs(recorded: list[Exchange], tmp_path: Path) -> None:
+    tmp_state = GitHubState(tmp_path)
+    of_apps = [(sorted(one.methods or ())[0], one.path.removeprefix("/api/v3")) for one in routes(tmp_state)]
+    served = [*((method, path) for method, path, _ in ENDPOINTS), *of_apps]
     done = [(one.method, one.path) for one in recorded if one.status < 400]
     missing = []
     undescribed = [("GET", f"/repos/{{owner}}/{{repo}}/git/{name}") for name in UNDESCRIBED]
-    for method, path, _ in routes:
+    for method, path in served:
         if (method, path) in undescribed:
             continue
         pattern = re.sub(r"\{\w+:path\}", ".+", re.sub(r"\{\w+:int\}", r"\\d+", path))

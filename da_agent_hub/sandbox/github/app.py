@@ -28,6 +28,14 @@ from .pull_requests import settle_after_a_crash
 from .requests_log import log_request, user_of_header
 from .state import GitHubState
 
+# Method, path below the API's root, and what answers; an App's own addresses are beside them (``apps.routes``).
+ENDPOINTS = (
+    *api_repos.ROUTES,
+    *api_issues.ROUTES,
+    *api_pulls.ROUTES,
+    *api_review_comments.ROUTES,
+    *api_git.ROUTES,
+)
 LARGEST_BODY = 20_000_000
 _READS = ("GET", "HEAD")
 
@@ -43,7 +51,7 @@ def create_app(
     settle_after_a_crash(state)
     api = _Api(state, base_url, faults or Faults(), Limits(per_hour))
     endpoints: dict[str, dict[str, Endpoint]] = {}
-    for method, path, endpoint in (*api_repos.ROUTES, *api_issues.ROUTES, *api_pulls.ROUTES, *api_review_comments.ROUTES, *api_git.ROUTES):
+    for method, path, endpoint in ENDPOINTS:
         endpoints.setdefault(path, {})[method] = endpoint
     routes: list[BaseRoute] = [api.route(path, by_method) for path, by_method in endpoints.items()]
     routes.extend(apps.routes(state))

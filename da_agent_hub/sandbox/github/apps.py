@@ -20,7 +20,9 @@ from starlette.routing import Route
 
 from .call import API
 from .errors import ApiError, not_found
+from .repo_shapes import node_id
 from .requests_log import log_request
+from .shapes import Shapes
 from .state import GitHubState, token_hash
 
 _PERMISSIONS = {"contents": "write", "issues": "write", "metadata": "read", "pull_requests": "write"}
@@ -111,10 +113,18 @@ class _Apps:
 
     def app(self, db: sqlite3.Connection, app: sqlite3.Row, request: Request) -> tuple[int, Any]:
         """The App itself."""
+        bot = db.execute("select * from users where login = ?", (f"{app['slug']}[bot]",)).fetchone()
         return 200, {
             "id": app["id"],
+            "node_id": node_id("App", app["id"]),
             "slug": app["slug"],
+            "owner": _shapes(db, request).user(bot),
             "name": app["slug"],
+            "description": None,
+            "external_url": _root(request),
+            "html_url": f"{_root(request)}/apps/{app['slug']}",
+            "created_at": bot["created_at"],
+            "updated_at": bot["created_at"],
             "permissions": _PERMISSIONS,
             "events": [],
         }
@@ -122,21 +132,7 @@ class _Apps:
     def installations(self, db: sqlite3.Connection, app: sqlite3.Row, request: Request) -> tuple[int, Any]:
         """Where it is installed."""
         rows = db.execute("select * from installations where app_id = ? order by id", (app["id"],)).fetchall()
-        return 200, [
-            {
-                "id": row["id"],
-                "app_id": app["id"],
-                "app_slug": app["slug"],
-                "account": {"login": row["account"], "type": "Organization"},
-                "target_type": "Organization",
-                "repository_selection": "all",
-                "permissions": _PERMISSIONS,
-                "events": [],
-                "created_at": row["created_at"],
-                "updated_at": row["created_at"],
-            }
-            for row in rows
-        ]
+        return 200, [_installation(db, app, row, request) for row in rows]
 
     def access_token(self, db: sqlite3.Connection, app: sqlite3.Row, request: Request) -> tuple[int, Any]:
         """A new token of an installation."""
@@ -159,3 +155,35 @@ class _Apps:
             "permissions": _PERMISSIONS,
             "repository_selection": "all",
         }
+
+
+def _installation(db: sqlite3.Connection, app: sqlite3.Row, row: sqlite3.Row, request: Request) -> dict[str, Any]:
+    account = db.execute("select * from users where login = ?", (row["account"],)).fetchone()
+    known = _shapes(db, request).user(account) if account is not None else {"login": row["account"]}
+    return {
+        "id": row["id"],
+        "app_id": app["id"],
+        "app_slug": app["slug"],
+        "account": known,
+        "target_id": known.get("id", 0),
+        "target_type": "Organization",
+        "single_file_name": None,
+        "repository_selection": "all",
+        "access_tokens_url": f"{_root(request)}{API}/app/installations/{row['id']}/access_tokens",
+        "repositories_url": f"{_root(request)}{API}/installation/repositories",
+        "html_url": f"{_root(request)}/organizations/{row['account']}/settings/installations/{row['id']}",
+        "permissions": _PERMISSIONS,
+        "events": [],
+        "created_at": row["created_at"],
+        "updated_at": row["created_at"],
+        "suspended_by": None,
+        "suspended_at": None,
+    }
+
+
+def _root(request: Request) -> str:
+    return str(request.base_url).rstrip("/")
+
+
+def _shapes(db: sqlite3.Connection, request: Request) -> Shapes:
+    return Shapes(db, _root(request))
