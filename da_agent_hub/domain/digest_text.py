@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from .error_record import ErrorRecord, RecordState
-from .issue_text import CATEGORY_WORDS, IssueText, how_often, run_link, when
+from .issue_text import CATEGORY_WORDS, IssueText, how_often, when
 from .markdown import BODY_LIMIT, code, cut, escape
 from .marker import DigestMarker
 
@@ -79,7 +79,7 @@ class DigestText:
 
     def _row(self, record: ErrorRecord) -> str:
         owner = escape(self.text.clean(record.owner.name), 60) if record.owner else ""
-        last = run_link(record.latest.run_id, record.latest.run_url)
+        last = self.text.run_link(record.latest.run_id, record.latest.run_url)
         cells = (
             escape(self.text.clean(record.title), 100),
             _STATES[record.state],

@@ -11,7 +11,7 @@ from .dbt import ProjectGraph
 from .error_record import Category, ErrorRecord, Priority, ProvenCategory, Sighting
 from .expected_runs import NO_LONGER_SCHEDULED
 from .failure import FailureKind
-from .markdown import BODY_LIMIT, code, cut, escape, fenced
+from .markdown import BODY_LIMIT, code, cut, escape, fenced, plain
 from .marker import Heard, RecordMarker
 from .redaction import redact
 from .whole_run_text import TOLD_BY_THE_HUB, meaning, next_step
@@ -24,6 +24,7 @@ _TITLE_LIMIT = 120
 _MESSAGE_LIMIT = 4_000
 _SQL_LIMIT = 8_000
 _NAMES = 12
+_NAME_LIMIT = 200
 
 # Those that people set are made as well, so that GitHub's menu offers them.
 LABELS: dict[str, tuple[str, str]] = {
@@ -90,14 +91,14 @@ class IssueText:
 
     def title(self, record: ErrorRecord) -> str:
         """Short and stable: no count in it changes from day to day."""
-        plain = " ".join("".join(sign if sign.isprintable() else " " for sign in self.clean(record.title)).split())
-        return cut_title(plain or f"{self._name(record.node)} fails")
+        words = _printable(self.clean(record.title)) or _printable(f"{self._name(record.node)} fails")
+        return cut_title(plain(words))
 
     def body(
         self, record: ErrorRecord, as_of: datetime, previous: int | None = None, heard: Heard | None = None
     ) -> str:
         """The whole body, marker last, within GitHub's limit; ``previous`` is an earlier issue's number."""
-        marker = str(marker_of(record, as_of, previous, heard))
+        marker = str(marker_of(record, as_of, previous, heard, self.secrets))
         parts = [
             self._opening(record, previous),
             self._facts(record),
@@ -132,11 +133,11 @@ class IssueText:
         ``fix`` is the number of the merged pull request that was to mend it.
         """
         again = record.first_bad or Sighting(record.latest.run_id, record.latest.run_url, record.last_seen)
-        last = f" The last good run before was {_sighting(record.last_good)}." if record.last_good else ""
+        last = f" The last good run before was {self._sighting(record.last_good)}." if record.last_good else ""
         what = "It fails" if not _is_silence(record) else "The job is silent"
         message = fenced(self.clean(record.latest.message), "text", 1_500)
         held = f"The fix in #{fix}, which was merged, did not hold. " if fix else ""
-        return f"{held}{what} again since {_sighting(again)}.{last}\n\n{message}"
+        return f"{held}{what} again since {self._sighting(again)}.{last}\n\n{message}"
 
     def recovered(self, record: ErrorRecord, how: str) -> str:
         """What the thread is told where a failure is over; ``how`` is a sentence of the hub's own."""
@@ -154,7 +155,7 @@ class IssueText:
             failed = f"{it_failed} {how_often(record)}, first {earlier}."
         if record.recovered.run_id == NO_LONGER_SCHEDULED:
             return f"Over since {when(record.recovered.at)}. {how} {failed}"
-        return f"Recovered in {_sighting(record.recovered)}. {how} {failed}"
+        return f"Recovered in {self._sighting(record.recovered)}. {how} {failed}"
 
     def _opening(self, record: ErrorRecord, previous: int | None) -> str:
         failure = record.latest
@@ -177,8 +178,8 @@ class IssueText:
 
     def _facts(self, record: ErrorRecord) -> str:
         rows = [
-            ("Failing since", _sighting(record.first_bad) if record.first_bad else when(record.first_seen)),
-            ("Last good run", _sighting(record.last_good) if record.last_good else "none that the hub has read"),
+            ("Failing since", self._sighting(record.first_bad) if record.first_bad else when(record.first_seen)),
+            ("Last good run", self._sighting(record.last_good) if record.last_good else "none that the hub has read"),
             ("Last seen", self._last_seen(record)),
             ("Category", self._reasoned(CATEGORY_WORDS[record.category], self._why(record))),
             ("Priority", self._reasoned(record.priority.value, escape(self.clean(record.priority_reason), 300))),
@@ -196,7 +197,7 @@ class IssueText:
         step = f", step {failure.step}" if failure.step else ""
         name = f" ({self._code(record.step_name)})" if step and record.step_name and not record.node else ""
         how = "failed" if not _is_silence(record) else "missing"
-        return f"{_sighting(last)}{step}{name}{place}; {how} {how_often(record)} in all"
+        return f"{self._sighting(last)}{step}{name}{place}; {how} {how_often(record)} in all"
 
     def _why(self, record: ErrorRecord) -> str:
         rule = f", rule {self._code(record.rule)}" if record.rule else ""
@@ -230,7 +231,7 @@ class IssueText:
     def _commands(self, record: ErrorRecord) -> str:
         commands = []
         name = self._name(record.node)
-        if record.node and re.fullmatch(r"[\w.]+", name):
+        if record.node and re.fullmatch(rf"[\w.]{{1,{_NAME_LIMIT}}}", name):
             commands.append(f"dbt build --select {name}{'' if record.latest.kind is FailureKind.TEST else '+'}")
         good, bad = record.last_good and record.last_good.git_sha, record.first_bad and record.first_bad.git_sha
         if good and bad and good != bad and _is_sha(good) and _is_sha(bad):
@@ -272,6 +273,14 @@ class IssueText:
     def _reasoned(self, what: str, why: str) -> str:
         return f"{what}: {why}" if why else what
 
+    def run_link(self, run_id: str, url: str) -> str:
+        """A link to a dbt run, or its id alone."""
+        return run_link(run_id, url, self.secrets)
+
+    def _sighting(self, sighting: Sighting) -> str:
+        at = f" at {code(self.clean(sighting.git_sha)[:10])}" if sighting.git_sha else ""
+        return f"{self.run_link(sighting.run_id, sighting.run_url)}, {when(sighting.at)}{at}"
+
     def clean(self, text: str) -> str:
         """Text without secrets."""
         return redact(text, self.secrets)
@@ -308,14 +317,19 @@ def failed_since(record: ErrorRecord) -> str:
 
 
 def marker_of(
-    record: ErrorRecord, as_of: datetime, previous: int | None = None, heard: Heard | None = None
+    record: ErrorRecord,
+    as_of: datetime,
+    previous: int | None = None,
+    heard: Heard | None = None,
+    secrets: Sequence[str] = (),
 ) -> RecordMarker:
     """What the body must remember of a record."""
     heard = heard or Heard()
     return RecordMarker(
         fingerprint=record.fingerprint,
         project=record.project,
-        environment=record.environment,
+        # Nothing reads it, and the name comes from dbt.
+        environment=redact(record.environment, secrets)[:_NAME_LIMIT],
         category=record.category.value,
         priority=record.priority.value,
         state=record.state.value,
@@ -372,15 +386,11 @@ def cut_title(text: str) -> str:
     return text[: _TITLE_LIMIT - 1].rsplit(" ", 1)[0] + "…"
 
 
-def _sighting(sighting: Sighting) -> str:
-    at = f" at {code(sighting.git_sha[:10])}" if sighting.git_sha else ""
-    return f"{run_link(sighting.run_id, sighting.run_url)}, {when(sighting.at)}{at}"
-
-
-def run_link(run_id: str, url: str) -> str:
-    """A link to a dbt run, or its id alone where the address is no web address."""
-    name = f"run {escape(redact(run_id), 60)}"
-    return f"[{name}]({url})" if re.fullmatch(r"https?://[^\s()<>\"'\\`|]{1,500}", url) else f"dbt {name}"
+def run_link(run_id: str, url: str, secrets: Sequence[str] = ()) -> str:
+    """A link to a dbt run, or its id alone where the address is no web address or holds a secret."""
+    name = f"run {escape(redact(run_id, secrets), 60)}"
+    is_link = re.fullmatch(r"https?://(?:(?![()<>\"'\\`|])[!-~]){1,500}", url) and redact(url, secrets) == url
+    return f"[{name}]({url})" if is_link else f"dbt {name}"
 
 
 def _count(number: int | None, noun: str) -> str:
@@ -398,6 +408,10 @@ def _duration(length: timedelta) -> str:
     if days:
         return _count(days, "day") + (f" and {_count(hours, 'hour')}" if hours else "")
     return _count(hours, "hour") if hours else _count(minutes, "minute")
+
+
+def _printable(text: str) -> str:
+    return " ".join("".join(sign if sign.isprintable() else " " for sign in text).split())
 
 
 def _short(sha: str | None) -> str:
