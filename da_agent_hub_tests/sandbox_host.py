@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import requests
 import uvicorn
@@ -32,6 +33,7 @@ PEOPLE = {"hub": "admin", "alice": "write", "rita": "read"}
 class World:
     """A host with a repository: ``as_`` gives the tracker of a person's token, ``hub`` the hub's own.
 
+    ``review`` and ``comment_on_line`` are what a person says of a pull request that changes ``models/orders.sql``;
     ``force_push`` puts one commit of a person's in place of whatever is on a branch: branch, path, text, to its SHA.
     """
 
@@ -40,6 +42,8 @@ class World:
     merge: Callable[[IssueRef], None]
     assign: Callable[[IssueRef, str], None]
     force_push: Callable[[str, str, str], str]
+    review: Callable[[IssueRef, str], object]
+    comment_on_line: Callable[[IssueRef, str], object]
 
     @property
     def hub(self) -> IssueTracker:
@@ -94,7 +98,7 @@ def sandbox_world(state: GitHubState, url: str, name: str) -> World:
     def as_(login: str) -> IssueTracker:
         return GitHubTracker(settings_of(url, login))
 
-    def call(verb: str, place: str, body: dict[str, object]) -> None:
+    def call(verb: str, place: str, body: dict[str, object] | None = None) -> Any:
         answer = requests.request(
             verb,
             f"{url}/api/v3/repos/acme/{name}/{place}",
@@ -103,6 +107,12 @@ def sandbox_world(state: GitHubState, url: str, name: str) -> World:
             timeout=10,
         )
         answer.raise_for_status()
+        return answer.json()
+
+    def comment_on_line(ref: IssueRef, said: str) -> object:
+        head = call("GET", f"pulls/{ref.number}")["head"]["sha"]
+        new = {"body": said, "path": "models/orders.sql", "line": 1, "commit_id": head}
+        return call("POST", f"pulls/{ref.number}/comments", new)
 
     return World(
         repo,
@@ -110,6 +120,8 @@ def sandbox_world(state: GitHubState, url: str, name: str) -> World:
         merge=lambda ref: call("PUT", f"pulls/{ref.number}/merge", {}),
         assign=lambda ref, login: call("POST", f"issues/{ref.number}/assignees", {"assignees": [login]}),
         force_push=lambda branch, file, text: force_push(path, branch, file, text),
+        review=lambda ref, said: call("POST", f"pulls/{ref.number}/reviews", {"event": "COMMENT", "body": said}),
+        comment_on_line=comment_on_line,
     )
 
 

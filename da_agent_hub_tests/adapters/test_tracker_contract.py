@@ -74,6 +74,7 @@ _NOT_ON_MYWORLD = {
     "test_an_own_commit_on_an_older_base_is_replaced": _NO_GIT_DATA,
     "test_a_pull_request_is_found_by_its_branch_and_known_as_merged": _NO_GIT_DATA,
     "test_a_second_pull_request_of_an_open_branch_is_refused": _NO_GIT_DATA,
+    "test_what_is_said_of_a_pull_request_in_reviews_and_on_lines_is_read_and_acknowledged": _NO_GIT_DATA,
     **{
         f"test_permissions_are_told_and_strangers_have_none[myworld-{login}-{permission}]": "it knows no permissions"
         for login, permission in PEOPLE.items()
@@ -91,6 +92,8 @@ def world(request: pytest.FixtureRequest) -> Iterator[World]:
             FakeTracker(host, "alice").merge,
             FakeTracker(host, "alice").assign,
             FakeTracker(host, "alice").force_push,
+            FakeTracker(host, "alice").review,
+            FakeTracker(host, "alice").comment_on_line,
         )
         return
     if request.param == "myworld":
@@ -365,6 +368,27 @@ def test_a_second_pull_request_of_an_open_branch_is_refused(world: World) -> Non
 
     with pytest.raises(TrackerError, match="already exists"):
         world.hub.open_pull_request(world.repo, **new)  # type: ignore[arg-type]
+
+
+def test_what_is_said_of_a_pull_request_in_reviews_and_on_lines_is_read_and_acknowledged(world: World) -> None:
+    changed_branch(world)
+    made = world.hub.open_pull_request(
+        world.repo, title="Fix", body="", head="claude/issue-1-fix", base="main", draft=False, labels=()
+    )
+    assert (world.hub.reviews(made.ref), world.hub.review_comments(made.ref)) == ([], [])
+
+    world.review(made.ref, "@claude explain")
+    world.comment_on_line(made.ref, "@claude why?")
+
+    (review,) = world.hub.reviews(made.ref)
+    assert (review.author, review.body, review.author_is_bot) == ("alice", "@claude explain", False)
+    (on_line,) = world.hub.review_comments(made.ref, since=review.created_at - timedelta(seconds=5))
+    assert (on_line.author, on_line.body) == ("alice", "@claude why?")
+    assert list(world.hub.review_comments(made.ref, since=on_line.updated_at + timedelta(seconds=5))) == []
+    for _ in range(2):
+        world.hub.react_to_review_comment(made.ref, on_line.comment_id, "eyes")
+    with pytest.raises(NotThere):
+        world.hub.react_to_review_comment(made.ref, 999_999, "eyes")
 
 
 def test_a_wrong_token_is_named_with_the_next_step(github: tuple[GitHubState, str]) -> None:

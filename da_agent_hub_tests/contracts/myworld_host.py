@@ -52,6 +52,10 @@ class Company:
             merge=lambda ref: self.ask("PUT", f"pulls/{ref.number}/merge", {}),
             assign=self._assign,
             force_push=self._force_push,
+            review=lambda ref, said: self.ask(
+                "POST", f"pulls/{ref.number}/reviews", {"event": "COMMENT", "body": said}
+            ),
+            comment_on_line=lambda ref, said: self.ask("POST", f"pulls/{ref.number}/comments", {"body": said}),
         )
 
     def ask(self, verb: str, place: str, body: Mapping[str, Any] | None = None, login: str = "alice") -> Any:
