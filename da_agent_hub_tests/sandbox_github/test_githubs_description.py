@@ -179,6 +179,7 @@ def propose(ask: Visitor) -> None:
     said = {"body": "Why?", "path": "models/orders.sql", "line": 1, "commit_id": fix}
     on_line = ask("POST", f"{REPO}/pulls/{number}/comments", said, "alice")["id"]
     ask("POST", f"{REPO}/pulls/{number}/comments", {**said, "path": "absent"}, "alice")
+    assert "commit_id" in str(ask("POST", f"{REPO}/pulls/{number}/comments", {**said, "commit_id": None}, "alice"))
     ask("GET", f"{REPO}/pulls/{number}/comments")
     for _ in range(2):
         ask("POST", f"{REPO}/pulls/comments/{on_line}/reactions", {"content": "eyes"})

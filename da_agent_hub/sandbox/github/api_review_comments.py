@@ -71,7 +71,7 @@ def review_comments(call: Call) -> Reply:
 def create_review_comment(call: Call) -> Reply:
     """Comment on a line of a file that the pull request changes."""
     pull, user = _pull(call), call.signed_in()
-    body, path = (call.needed(name, "PullRequestReviewComment") for name in ("body", "path"))
+    body, path, _ = (call.needed(name, "PullRequestReviewComment") for name in ("body", "path", "commit_id"))
     line = call.fields().get("line")
     if not isinstance(line, int) or line < 1:
         raise invalid("PullRequestReviewComment", "line", "invalid")
