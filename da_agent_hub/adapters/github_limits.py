@@ -38,7 +38,8 @@ class RateLimits:
             stop=stop_before_delay(self._patience),
             reraise=True,
         )
-        return asking(self._ask, what, ask)
+        answer: _Answer = asking(self._ask, what, ask)
+        return answer
 
     def _ask(self, what: str, ask: Callable[[], _Answer]) -> _Answer:
         if self._held is not None and self._held.until > datetime.now(timezone.utc):
