@@ -50,6 +50,8 @@ class Hub:
         self.workbench = KeptWorkbench(workbenches or self._git_workbench)
         self._investigators = investigators or self._playbooks
         self._opened: dict[str, object] = {}
+        # Events that this process has answered: the steps of one run need not ask GitHub whether each other did.
+        self.answered: set[str] = set()
         # A source opens its account's listing while it is opened itself.
         self._lock = threading.RLock()
 

@@ -130,7 +130,9 @@ class IssueWork:
                         issue=issue,
                     )
                     self.store.save_plan(event.event_id, msgspec.to_builtins(plan))
-                answer(event, plan, tracker=self.tracker, store=self.store, issue=issue, ahead=ahead)
+                if event.event_id not in self.hub.answered:
+                    answer(event, plan, tracker=self.tracker, store=self.store, issue=issue, ahead=ahead)
+                    self.hub.answered.add(event.event_id)
                 return plan
 
             plan = self._attempt(event, plan_and_answer)

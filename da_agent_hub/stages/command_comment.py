@@ -47,6 +47,7 @@ class CommandComment:
         self._tracker = tracker
         self._store = store
         self._told: set[Step] = set()
+        self._there: Comment | None = None
 
     def at(self, step: Step, subject: str = "", known: str = "") -> None:
         """Say what the command is at; a step that was told costs nothing more, and saying it fails no work.
@@ -85,15 +86,15 @@ class CommandComment:
         thread, key = thread_of(self._event), comment_key(self._event)
         marker = key_marker(key)
         body = f"{cut(text, BODY_LIMIT - len(marker) - 2)}\n\n{marker}"
-        there = find_comment(self._tracker, thread, key)
+        there = self._there or find_comment(self._tracker, thread, key)
         if there is not None and there.body == body:
             return there
-        if there is not None:
-            try:
-                return self._tracker.edit_comment(thread, there.comment_id, body)
-            except NotThere:  # somebody deleted it meanwhile
-                pass
-        return self._tracker.add_comment(thread, body)
+        try:
+            said = self._tracker.edit_comment(thread, there.comment_id, body) if there is not None else None
+        except NotThere:  # somebody deleted it meanwhile
+            said = None
+        self._there = said or self._tracker.add_comment(thread, body)
+        return self._there
 
 
 def find_comment(tracker: IssueTracker, thread: IssueRef, key: str) -> Comment | None:

@@ -88,10 +88,12 @@ def test_a_command_has_one_comment_that_begins_at_once_and_ends_in_the_answer(
 ) -> None:
     said = edits(world)
     asked = say(world, "@claude investigate")
+    writes = world.hosts["shop"].writes
 
     (result,) = world.carry_out("inbox", ISSUE_JOB, instance)
 
     assert result.success
+    assert world.hosts["shop"].writes == writes + 4  # eyes, the comment, and two edits
     assert [body.split("**")[1] for body in said] == ["Taken up:", "At work,", said[-1].split("**")[1]]
     assert "renamed upstream" in reply(world, asked)
     assert len(comments(world)) == 3  # what was found unasked, the person's, its answer

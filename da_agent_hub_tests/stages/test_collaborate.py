@@ -221,6 +221,30 @@ def test_a_command_on_a_fix_is_answered_there(team: Team) -> None:
     assert team.replies(1) == []
 
 
+def test_reviews_and_comments_on_lines_of_a_fix_are_commands_and_take_eyes_where_github_allows_them(team: Team) -> None:
+    fix, alice = opened_fix(team), team.person("alice")
+    review, line = alice.review(fix, "@claude explain"), alice.comment_on_line(fix, "@claude help")
+    alice.review(fix, "Looks good")
+    team.hub.review(fix, "@claude create PR")
+
+    events = team.look()
+    for event in events:
+        assert team.answer(event).refused is None
+
+    assert [event.event_id for event in events] == [f"review:{review.comment_id}", f"review-comment:{line.comment_id}"]
+    assert team.host.reactions == {(line.comment_id, "hub", "eyes")}
+    assert len(team.replies(fix.number)) == 2
+    assert team.look() == []
+
+
+def test_a_review_of_somebody_without_write_permission_is_refused(team: Team) -> None:
+    team.person("mallory").review(opened_fix(team), "@claude create PR")
+
+    (event,) = team.look()
+
+    assert team.plan(event).refused == "mallory has no write permission on acme/shop"
+
+
 def test_a_busy_repository_is_read_in_parts_with_nothing_missed(team: Team) -> None:
     alice = team.person("alice")
     for number in range(90):
