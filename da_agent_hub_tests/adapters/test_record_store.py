@@ -29,6 +29,7 @@ from da_agent_hub.domain.error_record import Category, ErrorRecord, Priority, Pr
 from da_agent_hub.domain.failure import Failure, FailureKind
 from da_agent_hub.domain.fix_proposal import FixOutcome, FixProposal
 from da_agent_hub.domain.investigation import Candidate, Ending, Evidence, FileChange, Finding, Investigation
+from da_agent_hub.domain.life_cycle import Life, State, Suppression
 
 from .postgres_server import postgres_server
 
@@ -326,6 +327,17 @@ def test_a_cursor_moves(store: SqlRecordStore) -> None:
     store.set_cursor("runs", {"since": "a"})
     store.set_cursor("runs", {"since": "b"})
     assert store.cursor("runs") == {"since": "b"}
+
+
+def test_lives_are_replaced_and_kept_by_project_and_opening(store: SqlRecordStore) -> None:
+    why = Suppression("wontfix", "alice", NOON, "we drop it")
+    life = Life("acme/shop#1", "shop", NOON, State.SUPPRESSED, NOON, suppression=why)
+    for one in (replace(life, state=State.NEW), life, Life("acme/shop#2", "other", NOON)):
+        store.save_life(one)
+    assert store.life("acme/shop#1") == life
+    assert store.lives("shop", NOON) == [life]
+    assert store.lives("shop", NOON + timedelta(seconds=1)) == []
+    assert store.life("acme/shop#3") is None
 
 
 def test_everything_is_there_after_opening_again(store: SqlRecordStore, url: str) -> None:
