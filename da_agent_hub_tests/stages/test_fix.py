@@ -18,6 +18,7 @@ from da_agent_hub.domain.investigation import Candidate, Ending, FileChange, Inv
 from da_agent_hub.domain.issue import Issue, IssueDraft, RepoRef
 from da_agent_hub.domain.value_proof import DIFFERENT, ValueProof
 from da_agent_hub.playbooks import PlaybookInvestigator
+from da_agent_hub.ports import DbtResult
 from da_agent_hub.stages.fix import fix_issue
 from da_agent_hub.stages.investigate import investigate_issue, tell_findings
 
@@ -263,3 +264,28 @@ def test_two_issues_of_one_cause_share_one_pull_request(scene: Scene) -> None:
     assert "The same cause as #1: what mends that one mends this one." in comment
     # What is said on the pull request is heard for the issue that it was opened for.
     assert scene.store.issue_of_pull_request(str(opened.pull_request)) == str(first.ref)
+
+
+def test_a_stop_while_dbt_runs_ends_the_fix_at_its_next_step_and_is_said(scene: Scene) -> None:
+    real, runs = scene.bench, []
+
+    class AskedToStop:
+        """The workbench; while dbt runs in it for the first time, a person asks to stop."""
+
+        def __getattr__(self, name: str) -> object:
+            return getattr(real, name)
+
+        def dbt(self, *arguments: str, timeout: float = 300.0) -> DbtResult:
+            runs.append(arguments)
+            scene.store.request_stop(str(scene.issue.ref))
+            return real.dbt(*arguments, timeout=timeout)
+
+    scene.bench = AskedToStop()  # type: ignore[assignment]
+    fix = scene.fix(scene.candidate("models/stg_sacks.sql", "select 1 as sack_id, 'rye' as grain, 2 as kilos\n"))
+    scene.bench = real
+
+    assert (fix.outcome, fix.reason) == (FixOutcome.NEEDS_PERSON, "a person asked to stop")
+    assert len(runs) == 1
+    assert not scene.host.pulls
+    (comment,) = scene.thread()
+    assert "No pull request was opened: a person asked to stop." in comment
