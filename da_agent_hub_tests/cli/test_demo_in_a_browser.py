@@ -97,7 +97,8 @@ def _running(home: Path, log: Path) -> Iterator[tuple[subprocess.Popen[bytes], P
     try:
         yield process, log
     finally:
-        os.killpg(process.pid, signal.SIGINT)
+        # Ctrl-C is ignored by whatever a shell started in the background.
+        process.terminate()
         try:
             process.wait(timeout=60)
         except subprocess.TimeoutExpired:
