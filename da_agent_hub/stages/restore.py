@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from ..config import ProjectSettings
 from ..domain.error_record import Category, ProvenCategory
 from ..domain.issue import Issue, RepoRef
-from ..domain.marker import RecordMarker
+from ..domain.marker import DigestMarker, RecordMarker
 from ..ports import IssueTracker, RecordStore
 from .record import record_errors
 
@@ -28,7 +28,13 @@ def restore(project: ProjectSettings, issues: Iterable[Issue], login: str, store
     found = 0
     known = store.proven_categories(project.name)
     for issue in issues:
-        marker = RecordMarker.read(issue.body) if issue.author.lower() == login.lower() else None
+        if issue.author.lower() != login.lower():
+            continue
+        digest = DigestMarker.read(issue.body)
+        if digest is not None and digest.project == project.name:
+            for member in digest.members:
+                store.link_issue(member, str(issue.ref))
+        marker = RecordMarker.read(issue.body)
         if marker is None or marker.project != project.name:
             continue
         # Oldest first: the newest one is the record's.

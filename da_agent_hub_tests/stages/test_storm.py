@@ -19,6 +19,7 @@ from da_agent_hub.domain.tracker_error import RateLimited, TrackerError
 from da_agent_hub.stages.filing import Carried
 from da_agent_hub.stages.issue import Filing, file_issues
 from da_agent_hub.stages.resolve import resolve_issues
+from da_agent_hub.stages.restore import restore
 from da_agent_hub_tests.domain.record_examples import DAY, MONDAY, again, back, record, recovered
 from da_agent_hub_tests.fakes.tracker import Died, FakeTracker, Host
 
@@ -125,6 +126,23 @@ def test_an_empty_store_finds_the_digest_and_links_its_members(
     assert len(host.issues) == 1
     assert {empty.issue_of(one.fingerprint) for one in MANY} == {"acme/shop#1"}
     assert len(empty.pending_events("acme/shop#1")) == 1
+
+
+def test_a_store_that_vanished_knows_all_members_from_the_digest_alone(
+    host: Host, store: SqlRecordStore, tmp_path: Path
+) -> None:
+    file(host, store, EVENING, MANY)
+    forged = DigestMarker("shop", ("f0",), over=False, as_of=EVENING)
+    FakeTracker(host, "mallory").create_issue(host.repo, IssueDraft("Mine", str(forged), ("dbt-error",)))
+    empty = open_record_store(f"sqlite:///{tmp_path / 'empty.db'}")
+    empty.save_records("shop", MANY)
+
+    restore(SHOP, host.issues.values(), "hub", empty)
+
+    assert {empty.issue_of(one.fingerprint) for one in MANY} == {"acme/shop#1"}
+    first = empty.record_of("acme/shop#1")
+    assert first is not None
+    assert first.fingerprint == "f3"
 
 
 def test_a_digest_without_its_label_is_found_by_its_links(host: Host, store: SqlRecordStore) -> None:
