@@ -11,7 +11,6 @@ from .digest_text import DigestText
 from .error_record import Category, ErrorRecord, Priority, RecordState
 from .filing_plan import (
     NOTHING_NEW,
-    SUPPRESSING,
     CloseIssue,
     Decision,
     KnownIssue,
@@ -22,6 +21,7 @@ from .filing_plan import (
 )
 from .issue import Issue, IssueDraft
 from .issue_text import CATEGORY_PREFIX, HUB_LABEL, PRIORITY_PREFIX
+from .life_cycle import SUPPRESSING
 from .marker import DigestMarker
 
 # The fingerprints of so many fit into a body beside a table.
