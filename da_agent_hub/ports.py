@@ -189,15 +189,6 @@ class RecordStore(Protocol):
     def record_of(self, issue_key: str) -> ErrorRecord | None:
         """The record that an issue was filed for, or that stands for all of a digest's."""
 
-    def filed_until(self, project: str) -> datetime | None:
-        """Up to when the project's records were filed as issues."""
-
-    def set_filed_until(self, project: str, until: datetime) -> None:
-        """Move that mark; it never moves back."""
-
-    # inbox
-    def add_events(self, events: Iterable[InboxEvent]) -> int:
-        """Append those not yet there; returns how many were new."""
     def life(self, issue_key: str) -> Life | None:
         """Where an issue is in its life."""
 
@@ -207,6 +198,15 @@ class RecordStore(Protocol):
     def lives(self, project: str, since: datetime) -> Sequence[Life]:
         """Lives of a project's issues that were opened, or opened again, since."""
 
+    def filed_until(self, project: str) -> datetime | None:
+        """Up to when the project's records were filed as issues."""
+
+    def set_filed_until(self, project: str, until: datetime) -> None:
+        """Move that mark; it never moves back."""
+
+    # inbox
+    def add_events(self, events: Iterable[InboxEvent]) -> int:
+        """Append those not yet there; returns how many were new."""
 
     def pending_events(self, issue_key: str) -> Sequence[InboxEvent]:
         """What waits for an issue, in order of happening."""

@@ -32,11 +32,7 @@ def _definitions(settings: HubSettings, hub: Hub) -> dg.Definitions:
     days = reporting_days(settings.schedule.start_date)
     schedule = settings.schedule
     lineage = load_lineage(hub, settings)
-    daily = [
-        asset
-        for project in settings.projects
-        for asset in project_assets(project, days, lineage.get(project.name, Lineage()).ends)
-    ]
+    daily = [project_assets(project, days, lineage.get(project.name, Lineage()).ends) for project in settings.projects]
     issues = issue_assets([project.name for project in settings.projects])
     jobs = [
         dg.define_asset_job(
