@@ -84,7 +84,7 @@ def issue_assets(projects: Sequence[str]) -> Sequence[dg.AssetsDefinition]:
             told = metadata.thread(work.ref, issue.url, work.record, (GITHUB_ISSUES, FIX_PULL_REQUESTS))
             told |= metadata.investigation(found[-1] if found else None)
             told["investigations"] = dg.MetadataValue.int(len(found))
-            told |= work.life(issue)
+            told |= work.life(issue, done=bool(found))
             return dg.MaterializeResult(metadata=told)
 
     @dg.asset(

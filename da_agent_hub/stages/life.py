@@ -54,7 +54,7 @@ def follow_issue(
     """Bring an issue's life up to what the store and GitHub tell of it, and keep it.
 
     ``begins`` says that an investigation is about to begin, ``answered`` that the thread was answered, and ``done`` that
-    nothing waits for the issue any more.
+    whatever was begun has ended.
 
     Raises:
         TrackerError: where GitHub could not be asked for a fix or for the reason of a suppression.

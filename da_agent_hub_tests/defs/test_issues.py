@@ -104,6 +104,23 @@ def test_each_materialization_carries_the_thread_of_its_issue(tmp_path: Path, in
     assert "<b>" not in str(told["headline"])
 
 
+def test_each_materialization_tells_where_the_issue_is_in_its_life(
+    tmp_path: Path, instance: dg.DagsterInstance
+) -> None:
+    world = filed(tmp_path, instance)
+    world.carry_out("inbox", ISSUE_JOB, instance)
+    assets = (GITHUB_ISSUES, CLAUDE_INVESTIGATIONS, FIX_PULL_REQUESTS)
+    assert [metadata_of(instance, asset)["life"] for asset in assets] == [
+        "investigating",
+        "waiting for a person",
+        "waiting for a person",
+    ]
+    told = metadata_of(instance, FIX_PULL_REQUESTS)
+    assert "seconds_to_detect" in told
+    assert "seconds_to_respond" in told
+    assert "seconds_to_resolve" not in told
+
+
 def test_in_mode_file_an_issue_is_finished_without_being_investigated(
     tmp_path: Path, instance: dg.DagsterInstance
 ) -> None:
