@@ -20,7 +20,7 @@ from ..domain.issue import Issue, IssueRef
 from ..domain.markdown import escape
 from ..domain.progress import CALLED_OFF, tried_again
 from ..domain.progress import stopped as stopped_text
-from ..domain.tracker_error import NotThere, TrackerError
+from ..domain.tracker_error import NotThere, RateLimited, TrackerError
 from ..ports import IssueTracker, RecordStore
 from . import metadata
 from .hub import Hub
@@ -321,6 +321,9 @@ class IssueWork:
             return work()
         except StopAsked:
             return None
+        except RateLimited as limit:
+            # To wait is no failure: however often it is asked too early, the event keeps all of its attempts.
+            raise EventFailed(f"{event.kind.value} {event.event_id} waits. {self.hub.redact(str(limit))}") from limit
         except Exception as error:
             said = self.hub.redact(f"{type(error).__name__}: {error}")
             self.log.error(f"{event.event_id} of {self.key} failed: {said}", exc_info=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from datetime import datetime, timezone
 from pathlib import Path
 
 import dagster as dg
@@ -13,6 +14,7 @@ import pytest
 from da_agent_hub.defs.names import ISSUE_JOB
 from da_agent_hub.domain.command import EventKind, InboxEvent
 from da_agent_hub.domain.investigation import Ending, Investigation, InvestigationCase
+from da_agent_hub.domain.tracker_error import RateLimited
 from da_agent_hub_tests.fakes.tracker import FakeTracker
 
 from .hub_world import ScriptedInvestigator, World, dagster_instance
@@ -197,6 +199,34 @@ def test_a_command_that_fails_says_that_it_is_tried_again_and_then_what_to_do(
     assert "**Broken off** 2 of at most 3 times" in told[1]
     assert "I could not finish this" in told[2]
     assert "Next step" in told[2]
+    assert world.hub.store.pending_issues() == []
+
+
+class Limited(ScriptedInvestigator):
+    """Meets GitHub's rate limit, so many times."""
+
+    limits = 5
+
+    def investigate(self, case: InvestigationCase, graph: object, bench: object) -> Investigation:
+        if self.limits:
+            self.limits -= 1
+            raise RateLimited(
+                "read the thread", 403, "API rate limit exceeded", datetime(2026, 11, 25, tzinfo=timezone.utc)
+            )
+        return super().investigate(case, graph, bench)
+
+
+def test_a_rate_limit_is_waited_for_however_long_it_lasts(world: World, instance: dg.DagsterInstance) -> None:
+    world.investigator = Limited()
+    asked = say(world, "@claude investigate")
+    for _ in range(5):
+        world.carry_out("inbox", ISSUE_JOB, instance)
+        assert world.hub.store.pending_issues() == [ISSUE]
+        world.clock.forward(minutes=20)
+
+    world.carry_out("inbox", ISSUE_JOB, instance)
+
+    assert "renamed upstream" in reply(world, asked)
     assert world.hub.store.pending_issues() == []
 
 
