@@ -130,8 +130,8 @@ def _by_value(case: CaseFile, rows: Flagged, failing: int, passing: int) -> list
     marks = []
     for place, (column, expression, by_day) in enumerate(candidates):
         by_load = column in shape.loads
-        # Where few rows fail, any column sets them apart.
-        most = min(MOST_VALUES, failing // 3 or 1)
+        # Where few rows fail, any column sets them apart; and of a measure several values together are always rare.
+        most = 1 if column in shape.numbers and not by_load else min(MOST_VALUES, failing // 3 or 1)
         held = by_place.get(place, [])[:most]
         if failing < 2 and not by_load:
             continue
