@@ -14,9 +14,8 @@ from ..domain.dbt import GraphNode, ProjectGraph
 from ..domain.error_record import Category
 from ..domain.failure import FailureKind
 from ..domain.investigation import Ending, Investigation, InvestigationCase
-from ..domain.whole_run_text import TOLD_BY_THE_HUB
 from ..ports import Workbench
-from .broken_parse import ParseExperiment, investigate_broken_parse, propose_meant_name
+from .broken_parse import investigate_broken_parse, propose_meant_name
 from .case_file import CaseFile, StoppedError, TimeIsUpError, table, with_times
 from .code_cause import last_good_sha, relevant_paths, search_good
 from .code_change import investigate_code, name_mended_commit
@@ -33,7 +32,7 @@ from .traced_rows import investigate_rows
 from .unexpected_values import investigate_conversion, investigate_values, unconvertible_value
 from .unstable import investigate_flaky, investigate_transient, investigate_unreproduced, is_transient
 from .upstream_cause import investigate_loads
-from .whole_run import investigate_whole_run
+from .whole_run import investigate_without_node
 
 FAILING_ROWS = 8
 MOST_LEFT_OUT = 4
@@ -112,7 +111,7 @@ def _investigate(case: CaseFile) -> Investigation:
         return investigate_freshness(case)
     node = case.graph.get(record.node)
     if node is None:
-        return _without_node(case)
+        return investigate_without_node(case)
     if not bench.can_run_dbt:
         return _without_warehouse(case, node)
     return _by_building(case, node)
@@ -412,36 +411,6 @@ def _failing_rows(case: CaseFile, node: GraphNode, trial: Trial) -> None:
             table(rows.columns, rows.rows, hidden_here(case, node, rows.columns)),
             "rows",
         )
-
-
-def _without_node(case: CaseFile) -> Investigation:
-    record = case.record
-    kind = record.latest.kind
-    if kind is FailureKind.CONNECTION or (kind not in TOLD_BY_THE_HUB and is_transient(record.latest.message)):
-        return investigate_transient(case)
-    if kind is FailureKind.COMPILE and record.category is not Category.INFRASTRUCTURE:
-        parse = ParseExperiment(case)
-        parsed = parse(case.head)
-        parsed_id = case.add(
-            "Does the newest commit parse?",
-            parsed.command,
-            "yes" if parsed.verdict == PASSES else parsed.message,
-            "experiment",
-        )
-        case.claim("The newest commit parses.", "confirmed", parsed_id)
-        failed_at, (good_sha, _) = record.latest.git_sha, last_good_sha(case)
-        if failed_at and good_sha and failed_at != case.head and case.bench.commits(good_sha, failed_at):
-            good = parse(good_sha)
-            if parse(failed_at).verdict != PASSES and good.verdict == PASSES:
-                return name_mended_commit(case, None, good_sha, failed_at, good, parsed_id, parse)
-        return case.conclude(
-            "The project parses again at the newest commit.", "code",
-            next_step="Wait for the next run of the job: it should pass, and the issue then closes.",
-            who="nobody for now", needs_person="it parses already, so there is nothing to fix", confidence=0.7,
-        )  # fmt: skip
-    if record.node is None:
-        return investigate_whole_run(case)
-    return _inconclusive(case, f"{record.node.rsplit('.', 1)[-1]} is not in the project any more.")
 
 
 def _without_warehouse(case: CaseFile, node: GraphNode) -> Investigation:

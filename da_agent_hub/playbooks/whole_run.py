@@ -1,16 +1,56 @@
-"""A run or a step failed and no node can be named: what is known of it and what changed since it was last good."""
+"""A failure of which no node can be named, or one that is gone: what is known of it and what changed since it was good."""
 
 from __future__ import annotations
 
+from ..domain.error_record import Category
+from ..domain.failure import FailureKind
 from ..domain.investigation import Ending, Investigation
-from ..domain.whole_run_text import meaning, next_step
+from ..domain.whole_run_text import TOLD_BY_THE_HUB, meaning, next_step
+from .broken_parse import ParseExperiment
 from .case_file import CaseFile, plural
 from .code_cause import last_good_sha
+from .code_change import name_mended_commit
+from .experiment import PASSES
+from .unstable import investigate_transient, is_transient
 
 MOST_COMMITS = 10
 
 
-def investigate_whole_run(case: CaseFile) -> Investigation:
+def investigate_without_node(case: CaseFile) -> Investigation:
+    """By what failed: the connection, the reading of the project, the run as a whole, or a node that is gone since."""
+    record = case.record
+    kind = record.latest.kind
+    if kind is FailureKind.CONNECTION or (kind not in TOLD_BY_THE_HUB and is_transient(record.latest.message)):
+        return investigate_transient(case)
+    if kind is FailureKind.COMPILE and record.category is not Category.INFRASTRUCTURE:
+        parse = ParseExperiment(case)
+        parsed = parse(case.head)
+        parsed_id = case.add(
+            "Does the newest commit parse?",
+            parsed.command,
+            "yes" if parsed.verdict == PASSES else parsed.message,
+            "experiment",
+        )
+        case.claim("The newest commit parses.", "confirmed", parsed_id)
+        failed_at, (good_sha, _) = record.latest.git_sha, last_good_sha(case)
+        if failed_at and good_sha and failed_at != case.head and case.bench.commits(good_sha, failed_at):
+            good = parse(good_sha)
+            if parse(failed_at).verdict != PASSES and good.verdict == PASSES:
+                return name_mended_commit(case, None, good_sha, failed_at, good, parsed_id, parse)
+        return case.conclude(
+            "The project parses again at the newest commit.", "code",
+            next_step="Wait for the next run of the job: it should pass, and the issue then closes.",
+            who="nobody for now", needs_person="it parses already, so there is nothing to fix", confidence=0.7,
+        )  # fmt: skip
+    if record.node is None:
+        return _whole_run(case)
+    return case.conclude(
+        f"{record.node.rsplit('.', 1)[-1]} is not in the project any more.", "unknown", ending=Ending.INCONCLUSIVE,
+        next_step="Where it was taken out on purpose, close this issue.", who=case.owner_of(None), confidence=0.3,
+    )  # fmt: skip
+
+
+def _whole_run(case: CaseFile) -> Investigation:
     """Tell what is on record; the cause itself stays open, since there is nothing that could be built again."""
     record = case.record
     message_id = case.add("What the run left", record.latest.run_url, record.latest.message, "message")
