@@ -1,5 +1,6 @@
 """The cause came with the rows: what they have in common, what is odd about their load, and who brings them."""
 
+# ruff: noqa: S608 - every query passes the workbench, which lets one SELECT through and nothing else
 from __future__ import annotations
 
 from collections.abc import Sequence
@@ -106,6 +107,8 @@ def _explain(case: CaseFile, shape: Shape, rows: Flagged, where: str | None) -> 
     profile = profile_loads(case, shape, moment_of(case))
     if profile is not None:
         said += _odd_loads(case, profile, marks, cited)
+    if not said and failing == 1 and shape.loads:
+        said += _load_of_one(case, rows, cited)
     if not said and failing > 1:
         case.claim(
             f"The {failing:,} failing rows of {node.name} have nothing in common that its other rows have not, and its loads are as usual.",
@@ -121,6 +124,18 @@ def _explain(case: CaseFile, shape: Shape, rows: Flagged, where: str | None) -> 
         return UpstreamCause(node, "", (), 0.0)
     confidence = 0.85 if marks and marks[0].is_exact else 0.75 if marks else 0.6
     return UpstreamCause(node, "; ".join(said[: 2 if marks else 3]), tuple(cited), confidence)
+
+
+def _load_of_one(case: CaseFile, rows: Flagged, cited: list[str]) -> list[str]:
+    """With which load the one failing row came: a single row shares nothing with others, but its load can be looked at."""
+    load = rows.shape.loads[0]
+    found = case.ask(f"select {rows.shape.text(load)} from ({rows.sql}) as flagged where failing_row = 1", 1)
+    if found.error is not None or not found.rows or found.rows[0][0] is None or load.lower() in case.hidden:
+        return []
+    said = f"the one failing row has {load} = '{str(found.rows[0][0])[:60]}'"
+    cited.append(case.add("The load of the failing row", rows.shape.relation, said, "rows"))
+    case.claim(f"In {rows.shape.node.name}, {said}.", "confirmed", cited[-1])
+    return [said]
 
 
 def _contrast(case: CaseFile, shape: Shape, where: str, cited: list[str]) -> list[str]:
