@@ -107,6 +107,7 @@ def _running(home: Path, log: Path) -> Iterator[tuple[subprocess.Popen[bytes], P
 
 
 @pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.browser
 @pytest.mark.timeout(2400)
 def test_a_comment_in_the_browser_becomes_a_pull_request_with_its_materialization(browser: Chrome, demo: Demo) -> None:

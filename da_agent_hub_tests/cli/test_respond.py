@@ -114,6 +114,7 @@ def workflow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workflow]:
 
 
 @pytest.mark.slow
+@pytest.mark.nightly
 def test_with_a_store_that_is_empty_each_time_nothing_is_doubled_and_every_command_is_answered(
     workflow: Workflow,
 ) -> None:

@@ -16,7 +16,7 @@ from da_agent_hub.sandbox.world import SandboxError, World, load_world, make_wor
 pytestmark = pytest.mark.slow
 
 
-@pytest.fixture(scope="module", params=["default", 7])
+@pytest.fixture(scope="module", params=["default", pytest.param(7, marks=pytest.mark.nightly)])
 def told_world(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, world: World) -> World:
     if request.param == "default":
         return world
