@@ -86,10 +86,9 @@ def _explain(case: CaseFile, shape: Shape, rows: Flagged, where: str | None) -> 
         cited.append(marks_id)
         case.claim(f"In {node.name}, {best.counted()}.", "confirmed" if best.is_exact else "likely", marks_id)
         rivals = [one for one in marks[1:] if (one.failing, one.passing) == (best.failing, best.passing)]
-        said.append(
-            best.counted()
-            + (f" (they alone also have {' and '.join(one.said for one in rivals[:2])})" if rivals else "")
-        )
+        # Two columns of the load tell one story; a label beside the load may tell another.
+        other = next((one.said for one in rivals if one.by_load != best.by_load), None)
+        said.append(best.counted() + (f" (they alone also have {other})" if other else ""))
         if rivals:
             same = "; ".join(one.said for one in rivals)
             case.claim(
