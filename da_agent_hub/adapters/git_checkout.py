@@ -218,7 +218,8 @@ class GitCheckout:
         """The oldest commit of a history that was cloned in part, as by ``git clone --depth``; None for a whole one."""
         if self._git("rev-parse", "--is-shallow-repository").strip() != "true":
             return None
-        return min(self.commits(None, self.head()), key=lambda one: one.committed_at, default=None)
+        oldest = self._git("rev-list", "--first-parent", "HEAD").split()[-1]
+        return next(iter(self.commits(None, oldest)), None)
 
     def inside(self, path: str) -> Path:
         """The absolute place of a path of the repository, symlinks followed.

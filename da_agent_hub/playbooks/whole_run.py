@@ -77,8 +77,10 @@ def _whole_run(case: CaseFile) -> Investigation:
             "possible",
             commits_id,
         )
-    elif sha is not None:
-        case.claim("No commit came between: the project's code did not change.", "confirmed", message_id)
+    elif sha is not None and sha == failed_at:
+        # An empty list proves nothing: a commit that is not known here has none either.
+        same_id = case.add("Code or not?", "run history", f"{why}, and the failed run had the same commit", "history")
+        case.claim("No commit came between: the project's code did not change.", "confirmed", same_id)
     return case.conclude(
         f"{record.title}: {what}.",
         "unknown",
